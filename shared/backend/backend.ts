@@ -1,0 +1,134 @@
+/**
+ * The contract between the model and whatever computes it. `mixers/` and `blocks/` are written against these verbs alone;
+ * `reference/` defines what each means, and the other backends answer to the same suite.
+ *
+ * **Ordering.** A verb enqueues its work and returns at once. Work happens in the order of the calls, so a verb sees the
+ * effect of every verb before it. Only `read` and `readState` wait, and both capture the value as of their call: whatever
+ * is enqueued afterwards does not change what they return.
+ *
+ * **Ownership.** A `Tensor` belongs to the innermost `scope` that was open when it was made, and dies with it; one made
+ * outside any scope lives as long as the backend's frame, `scope` at the outermost level. What must outlive a scope is
+ * written in place into a tensor from outside it (`add`). Weights and states live until they are garbage.
+ *
+ * **In place.** `rope`, `add` and `softCap` change their first argument; `conv1d`, `rgLru` and `localAttention` read and
+ * advance their part of the state. Every other verb makes a new tensor and changes nothing. A tensor is never an alias of
+ * another, except the result of `lastRow`, which is a view.
+ *
+ * **State.** A state is a value that the caller owns: a block of bytes laid out by `StateLayout`, and the number of
+ * tokens it has consumed. Verbs read `state.position` as the absolute position of their first row; none advances it: the
+ * caller does, once every block has run. A new state is all zeros at position 0.
+ *
+ * **Splits.** Row t of every result depends only on rows 0 … t, the state and the weights, and sums run in an order that
+ * depends on absolute positions alone. So feeding n rows at once or in any pieces gives the same bits.
+ *
+ * Shapes are row-major; T is the number of tokens (rows) of this call. The other letters are those of `docs/notation.md`.
+ */
+
+import type { Activation } from "../model/config.ts";
+import type { RingRegion, StateLayout, StateRegion } from "../model/state-layout.ts";
+import type { WeightRole } from "../model/weight-table.ts";
+
+/** Activations of one call, f32 [rows, columns]. Opaque: only the backend that made it looks inside. */
+export interface Tensor {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** A tensor of the checkpoint, in the backend's own layout. Opaque. */
+export interface Weight {
+  readonly shape: readonly number[];
+}
+
+/** A conversation's whole memory. Opaque but for its place in the sequence. */
+export interface State {
+  readonly layout: StateLayout;
+  /** Tokens consumed so far: the absolute position of the next one. */
+  position: number;
+}
+
+/** How the heads of an attention block lie in the columns of its queries, keys and values. */
+export interface HeadShape {
+  readonly heads: number; //   H, query heads
+  readonly kvHeads: number; // G, divides H: query head h reads kv head ⌊h · G / H⌋
+  readonly headDim: number; // K
+}
+
+export interface Rotation {
+  readonly theta: number;
+  /** Dimensions that rotate, from the first on; pair j is (j, j + dims / 2). Even. */
+  readonly dims: number;
+}
+
+export interface Backend {
+  /** For reports: `reference`, `wasm (relaxed SIMD)`, … */
+  readonly name: string;
+
+  /** Takes over a prepared weight (`checkpoint/prepare.ts` says how each role is prepared). `values` is given away. */
+  weight(role: WeightRole, shape: readonly number[], values: Float32Array): Weight;
+
+  /** All zeros, at position 0. */
+  createState(layout: StateLayout): State;
+  /** A copy of the state's bytes, `layout.bytes` long. The position is the caller's to keep. */
+  readState(state: State): Promise<Uint8Array>;
+  /** Replaces bytes and position. `bytes` is copied; it must be `layout.bytes` long. */
+  writeState(state: State, bytes: Uint8Array, position: number): void;
+
+  /** Runs `body`; tensors made inside are released at its end. Scopes nest. */
+  scope<Result>(body: () => Result): Result;
+  /** Copies a tensor out: [rows · columns]. */
+  read(x: Tensor): Promise<Float32Array>;
+  /** A view of the last row of x [T, N] → [1, N]. */
+  lastRow(x: Tensor): Tensor;
+
+  /** scale · table[token] per token: table [V, D] → [T, D]. */
+  embed(table: Weight, tokens: readonly number[], scale: number): Tensor;
+
+  /** x · (mean(x²) + eps)^−½ · (1 + w), per row: x [T, D], w [D] → [T, D]. */
+  rmsNorm(x: Tensor, w: Weight, eps: number): Tensor;
+
+  /** x Wᵀ + b: x [T, N], w [M, N], b [M] → [T, M]. */
+  matmul(x: Tensor, w: Weight, b: Weight | null): Tensor;
+
+  /** Block-diagonal x_k W_k + b_k: x [T, B·I], w [B, I in, O out], b [B, O] → [T, B·O]. */
+  blockMatmul(x: Tensor, w: Weight, b: Weight | null): Tensor;
+
+  /** Causal depthwise convolution: x [T, E], w [taps, E] (oldest tap first), b [E], `taps` [taps − 1, E] → [T, E]. */
+  conv1d(x: Tensor, w: Weight, b: Weight | null, state: State, taps: StateRegion): Tensor;
+
+  /**
+   * The gated diagonal recurrence of RG-LRU. x [T, E] is the convolution's output; the gates are logits [T, E], before
+   * their sigmoid; `decay` [E] is −8 · softplus(Λ); h [E] f32 → every h_t, [T, E].
+   *     log a_t = decay · σ(recurrenceGate_t)
+   *     h_t     = a_t · h_{t−1} + √(1 − a_t²) · σ(inputGate_t) · x_t
+   * At absolute position 0, a = 0 and the factor before the input is exactly 1.
+   */
+  rgLru(x: Tensor, inputGate: Tensor, recurrenceGate: Tensor, decay: Weight, state: State, h: StateRegion): Tensor;
+
+  /** Rotates each head's first `dims` dimensions by its row's absolute position, in place. x [T, n·K]. */
+  rope(x: Tensor, headDim: number, rotation: Rotation, state: State): void;
+
+  /**
+   * softmax(q · k / √K) v over the `windowKeys` newest keys, the query's own included, then stores this call's keys and
+   * values in the ring. q [T, H·K], k and v [T, G·K] → [T, H·K]. Keys and values are rounded to the ring's dtype before
+   * they are attended to, so that a key counts the same whether it came in this call or an earlier one.
+   */
+  localAttention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    shape: HeadShape,
+    windowKeys: number,
+    state: State,
+    keys: RingRegion,
+    values: RingRegion,
+  ): Tensor;
+
+  /** activation(gate) ⊙ x: both [T, N] → [T, N]. */
+  gatedProduct(activation: Activation, gate: Tensor, x: Tensor): Tensor;
+
+  /** x += y: both [T, N]. */
+  add(x: Tensor, y: Tensor): void;
+
+  /** x ← cap · tanh(x / cap), in place. */
+  softCap(x: Tensor, cap: number): void;
+}

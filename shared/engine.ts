@@ -1,0 +1,143 @@
+/** The engine: a model with its weights in a backend, and the verbs that turn tokens into logits. */
+
+import type { Backend, State, Tensor, Weight } from "./backend/backend.ts";
+import { residualBlock } from "./blocks/residual-block.ts";
+import { OptionError } from "./errors.ts";
+import { embeddingScale, type ModelConfig } from "./model/config.ts";
+import { type RingDType, type StateLayout, stateLayout } from "./model/state-layout.ts";
+import type { ModelWeights } from "./model/weight-tree.ts";
+
+/** A model ready to run. Immutable: everything a conversation changes is in its `State`. */
+export interface Model {
+  readonly config: ModelConfig;
+  readonly backend: Backend;
+  readonly weights: ModelWeights<Weight>;
+  readonly stateLayout: StateLayout;
+}
+
+export function createModel(
+  config: ModelConfig,
+  backend: Backend,
+  weights: ModelWeights<Weight>,
+  options: { readonly ring?: RingDType } = {},
+): Model {
+  return { config, backend, weights, stateLayout: stateLayout(config, options.ring) };
+}
+
+/** A fresh conversation: zeros, at position 0. */
+export const createState = (model: Model): State => model.backend.createState(model.stateLayout);
+
+/**
+ * Runs `tokens` [T] through every block, advancing the state in place, and hands the residual stream x [T, D] to `finish`.
+ * Splitting the tokens into several calls changes nothing, not even the last bit. If it throws, the state is spoilt:
+ * restore it from a saved one.
+ */
+function forward<Result>(
+  { backend, config, weights }: Model,
+  state: State,
+  tokens: readonly number[],
+  finish: (x: Tensor) => Result,
+): Result {
+  checkTokens(tokens, config.vocabSize);
+  const result = backend.scope(() => {
+    const x = backend.embed(weights.embedding, tokens, embeddingScale(config));
+    for (const [block, w] of weights.blocks.entries()) residualBlock(backend, config, w, x, state, block);
+    return finish(x);
+  });
+  state.position += tokens.length;
+  return result;
+}
+
+/** Consumes tokens for their effect on the state alone: the output matrix, a sixth of all work or more, is not touched. */
+export function absorb(model: Model, state: State, tokens: readonly number[]): void {
+  forward(model, state, tokens, () => undefined);
+}
+
+/** Consumes tokens and returns the logits [V] that follow the last of them. */
+export function lastLogits(model: Model, state: State, tokens: readonly number[]): Promise<Float32Array> {
+  return forward(model, state, tokens, (x) => model.backend.read(head(model, model.backend.lastRow(x))));
+}
+
+/** Consumes tokens and returns the logits [T · V] that follow each of them. */
+export function allLogits(model: Model, state: State, tokens: readonly number[]): Promise<Float32Array> {
+  return forward(model, state, tokens, (x) => model.backend.read(head(model, x)));
+}
+
+/** Consumes one token and returns the logits [V] that follow it. */
+export const step = (model: Model, state: State, token: number): Promise<Float32Array> =>
+  lastLogits(model, state, [token]);
+
+/** Final norm, output matrix, soft cap: x [T, D] → logits [T, V]. */
+function head({ backend, config, weights }: Model, x: Tensor): Tensor {
+  const normed = backend.rmsNorm(x, weights.finalNorm, config.normEps);
+  const logits = backend.matmul(normed, weights.lmHead ?? weights.embedding, null);
+  if (config.logitSoftCap > 0) backend.softCap(logits, config.logitSoftCap);
+  return logits;
+}
+
+function checkTokens(tokens: readonly number[], vocabSize: number): void {
+  if (tokens.length === 0) throw new OptionError("tokens", "tokens: expected at least one token id, found none");
+  const wrong = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong !== undefined)
+    throw new OptionError("tokens", `tokens: expected ids from 0 to ${vocabSize - 1}, found ${wrong}`);
+}
+
+export interface PrefillOptions {
+  /** Tokens per pass. More is faster and takes more memory for activations; the result is the same. Default 64. */
+  readonly chunk?: number;
+  /** Called after every pass with the tokens consumed so far. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: CancelSignal;
+}
+
+/** The part of an `AbortSignal` that the engine looks at. */
+export interface CancelSignal {
+  throwIfAborted(): void;
+}
+
+/** Consumes a prompt in chunks and returns the logits [V] after its last token. */
+export async function prefill(
+  model: Model,
+  state: State,
+  tokens: readonly number[],
+  options: PrefillOptions = {},
+): Promise<Float32Array> {
+  const { chunk = 64, onProgress, signal } = options;
+  if (!Number.isInteger(chunk) || chunk < 1)
+    throw new OptionError("chunk", `chunk: expected a whole number of tokens from 1, found ${chunk}`);
+  checkTokens(tokens, model.config.vocabSize);
+  const last = Math.floor((tokens.length - 1) / chunk) * chunk;
+  for (let done = 0; done < last; done += chunk) {
+    signal?.throwIfAborted();
+    absorb(model, state, tokens.slice(done, done + chunk));
+    onProgress?.(done + chunk, tokens.length);
+  }
+  signal?.throwIfAborted();
+  const logits = await lastLogits(model, state, tokens.slice(last));
+  onProgress?.(tokens.length, tokens.length);
+  return logits;
+}
+
+/** A conversation's memory at one moment, apart from any backend. */
+export interface SavedState {
+  readonly position: number;
+  readonly bytes: Uint8Array; // laid out by the model's `stateLayout`
+}
+
+export async function saveState({ backend }: Model, state: State): Promise<SavedState> {
+  const { position } = state;
+  return { position, bytes: await backend.readState(state) };
+}
+
+/** A new state that goes on exactly where the saved one stood. */
+export function restoreState(model: Model, saved: SavedState): State {
+  const { backend, stateLayout: layout } = model;
+  if (saved.bytes.length !== layout.bytes)
+    throw new OptionError(
+      "state",
+      `state: this model's state has ${layout.bytes} bytes, found ${saved.bytes.length}: it was saved by another model`,
+    );
+  const state = backend.createState(layout);
+  backend.writeState(state, saved.bytes, saved.position);
+  return state;
+}
