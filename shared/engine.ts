@@ -85,8 +85,8 @@ function checkTokens(tokens: readonly number[], vocabSize: number): void {
 export interface PrefillOptions {
   /** Tokens per pass. More is faster and takes more memory for activations; the result is the same. Default 64. */
   readonly chunk?: number;
-  /** Called after every pass with the tokens consumed so far. */
-  readonly onProgress?: (done: number, total: number) => void;
+  /** Called after every pass with the tokens consumed so far; it is awaited, so that a caller can let events in. */
+  readonly onProgress?: (done: number, total: number) => void | Promise<void>;
   readonly signal?: CancelSignal;
 }
 
@@ -110,11 +110,11 @@ export async function prefill(
   for (let done = 0; done < last; done += chunk) {
     signal?.throwIfAborted();
     absorb(model, state, tokens.slice(done, done + chunk));
-    onProgress?.(done + chunk, tokens.length);
+    await onProgress?.(done + chunk, tokens.length);
   }
   signal?.throwIfAborted();
   const logits = await lastLogits(model, state, tokens.slice(last));
-  onProgress?.(tokens.length, tokens.length);
+  await onProgress?.(tokens.length, tokens.length);
   return logits;
 }
 

@@ -1,0 +1,114 @@
+/** The `<model>` argument and its options, the same for every command: a folder, or one weights file of a folder. */
+
+import { stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { type Command, Option } from "commander";
+import type { Backend } from "../shared/backend/backend.ts";
+import { referenceBackend } from "../shared/backend/reference/index.ts";
+import { readText } from "../shared/checkpoint/byte-source.ts";
+import { parseStrictJson } from "../shared/checkpoint/strict-json.ts";
+import type { Model } from "../shared/engine.ts";
+import { AerieError, TokenizerError } from "../shared/errors.ts";
+import { loadModel } from "../shared/load-model.ts";
+import type { RingDType } from "../shared/model/state-layout.ts";
+import { ChatEncoder } from "../shared/tokenizer/chat-encoder.ts";
+import { findChatTemplate, parseChatTemplate } from "../shared/tokenizer/chat-template.ts";
+import { parseTokenizer, type Tokenizer } from "../shared/tokenizer/tokenizer.ts";
+import { type NodeFolder, nodeFolder } from "./node-folder.ts";
+import { formatBytes, progress } from "./progress.ts";
+
+const backends = { reference: referenceBackend } as const satisfies Record<string, () => Backend>;
+
+export interface ModelOptions {
+  readonly backend: keyof typeof backends;
+  readonly window: "deepmind" | "hf";
+  readonly ring: RingDType;
+}
+
+/** Adds the argument and the options that every command with a model takes. */
+export function withModel(command: Command): Command {
+  return command
+    .argument("<model>", "folder in Hugging Face's RecurrentGemma format, or one .safetensors file of such a folder")
+    .addOption(windowOption())
+    .addOption(ringOption());
+}
+
+export const windowOption = (): Option =>
+  new Option("--window <whose>", "keys a query sees: DeepMind's window + 1 or Hugging Face's window")
+    .choices(["deepmind", "hf"])
+    .default("deepmind");
+
+export const ringOption = (): Option =>
+  new Option("--ring <dtype>", "how the state stores attention keys and values")
+    .choices(["f32", "f16", "i8"])
+    .default("f32");
+
+export const backendOption = (): Option =>
+  new Option("--backend <name>", "what computes").choices(Object.keys(backends)).default("reference");
+
+/** Opens the folder of a `<model>` argument for the length of `use`. */
+export async function withFolder<Result>(
+  path: string,
+  use: (folder: NodeFolder, weightsFile: string | undefined) => Promise<Result>,
+): Promise<Result> {
+  const found = await stat(path).catch(() => null);
+  if (!found)
+    throw new AerieError(
+      "model.path",
+      `${path}: there is no such file or folder; a model is a folder with a config.json`,
+    );
+  const folder = nodeFolder(found.isDirectory() ? path : dirname(path));
+  try {
+    return await use(folder, found.isDirectory() ? undefined : basename(path));
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Loads a model, with a progress bar where that takes a while. */
+export function openModel(path: string, options: ModelOptions): Promise<Model> {
+  return withFolder(path, async (folder, weightsFile) => {
+    const bar = progress("loading", formatBytes);
+    try {
+      return await loadModel(folder, backends[options.backend](), {
+        ...(weightsFile && { weightsFile }),
+        window: options.window,
+        ring: options.ring,
+        onProgress: bar.update,
+      });
+    } finally {
+      bar.stop();
+    }
+  });
+}
+
+export interface TextSide {
+  readonly tokenizer: Tokenizer;
+  /** null where the model has no chat template. */
+  readonly chat: ChatEncoder | null;
+}
+
+const MAX_TOKENIZER_BYTES = 256 * 2 ** 20; // Gemma's has 17 MB
+const MAX_TEMPLATE_BYTES = 2 ** 20;
+
+/** The tokenizer and chat template that lie beside the weights. */
+export function openTextSide(path: string): Promise<TextSide> {
+  return withFolder(path, async (folder) => {
+    const tokenizerJson = await readJson(folder, "tokenizer.json", MAX_TOKENIZER_BYTES);
+    if (tokenizerJson === undefined)
+      throw new TokenizerError(`${path} has no tokenizer.json: text needs one, \`aerie logits --tokens\` does not`);
+    const config = await readJson(folder, "tokenizer_config.json", MAX_TEMPLATE_BYTES);
+    const jinja = await folder.open("chat_template.jinja");
+    const source = findChatTemplate(config, jinja ? await readText(jinja, MAX_TEMPLATE_BYTES) : undefined);
+    const tokenizer = parseTokenizer(tokenizerJson, config);
+    return {
+      tokenizer,
+      chat: source === undefined ? null : new ChatEncoder(tokenizer, parseChatTemplate(source, config)),
+    };
+  });
+}
+
+async function readJson(folder: NodeFolder, name: string, limitBytes: number): Promise<unknown> {
+  const source = await folder.open(name);
+  return source ? parseStrictJson(await readText(source, limitBytes), name) : undefined;
+}
