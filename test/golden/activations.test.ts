@@ -59,7 +59,11 @@ const blocksOf = ({ config }: GoldenCase): number[] => Array.from({ length: conf
 function tensorOf(backend: Backend, { acts }: GoldenCase, activation: string): Tensor {
   const { shape, data } = acts.get(activation)!;
   const table = backend.weight("embedding", shape, Float32Array.from(data));
-  return backend.embed(table, Array.from({ length: shape[0] }, (_, t) => t), 1);
+  return backend.embed(
+    table,
+    Array.from({ length: shape[0] }, (_, t) => t),
+    1,
+  );
 }
 
 /** The backend, keeping what the ops return that the reference recorded. */

@@ -11,8 +11,8 @@ import type { ModelConfig } from "../../shared/model/config.ts";
 import type { WeightRole } from "../../shared/model/weight-table.ts";
 import type { BlockWeights } from "../../shared/model/weight-tree.ts";
 import { randomModel, randomTokens, smallHfConfig } from "../model/random-model.ts";
-import { forwardF64 } from "../oracle/griffin-f64.ts";
 import { loadGoldenCase } from "../oracle/golden-case.ts";
+import { forwardF64 } from "../oracle/griffin-f64.ts";
 import { loadGoldenModel, partitions, runGolden, worst, worstLogit } from "./golden-run.ts";
 
 const TOLERANCE = 5e-5; // that of golden.test.ts
@@ -45,7 +45,10 @@ const mutants: Mutant[] = [
     mistake: "input and recurrence gate swapped",
     block: (b) =>
       b.temporal.kind === "rg-lru"
-        ? { ...b, temporal: { ...b.temporal, inputGate: b.temporal.recurrenceGate, recurrenceGate: b.temporal.inputGate } }
+        ? {
+            ...b,
+            temporal: { ...b.temporal, inputGate: b.temporal.recurrenceGate, recurrenceGate: b.temporal.inputGate },
+          }
         : b,
   },
   { mistake: "gate blocks transposed", backend: changed("gate", ([B, side], w) => transposedBlocks(w, B, side)) },
@@ -74,7 +77,9 @@ describe("the golden suite catches", () => {
 
 test("the oracle catches an unrounded embedding scale at width 2560, which no golden is wide enough to show", async () => {
   const hf = { ...smallHfConfig, hidden_size: 2560, intermediate_size: 32, lru_width: 40, vocab_size: 20 };
-  const { model, checkpoint } = await randomModel(hf, referenceBackend(), { override: { embeddingScale: "sqrt-width" } });
+  const { model, checkpoint } = await randomModel(hf, referenceBackend(), {
+    override: { embeddingScale: "sqrt-width" },
+  });
   const tokens = randomTokens(20, hf.vocab_size);
   const expected = forwardF64(hf, checkpoint.tensors, tokens).logits;
   const found = await allLogits(model, createState(model), tokens);
