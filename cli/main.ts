@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { AerieError, OptionError } from "../shared/errors.ts";
+import { benchCommand } from "./commands/bench.ts";
 import { chatCommand } from "./commands/chat.ts";
 import { completeCommand } from "./commands/complete.ts";
 import { inspectCommand } from "./commands/inspect.ts";
@@ -16,7 +17,8 @@ const program = new Command("aerie")
   .description("Fixed-state language models: Griffin, Hawk, RecurrentGemma.")
   .version(packageJson.version)
   .addHelpText("after", "\nExit codes: 0 done, 1 failed, 2 called wrongly.\n");
-for (const command of [inspectCommand, logitsCommand, completeCommand, chatCommand]) program.addCommand(command);
+for (const command of [inspectCommand, logitsCommand, completeCommand, chatCommand, benchCommand])
+  program.addCommand(command);
 for (const command of [program, ...program.commands]) {
   command.exitOverride();
   command.configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, "aerie:")) });

@@ -3,9 +3,14 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { type Command, Option } from "commander";
-import type { Backend } from "../shared/backend/backend.ts";
+import type { Backend, BackendNeeds } from "../shared/backend/backend.ts";
+import type { WeightDType } from "../shared/backend/packed.ts";
 import { referenceBackend } from "../shared/backend/reference/index.ts";
+import { wasmBackend } from "../shared/backend/wasm/index.ts";
+import { wasmPacker } from "../shared/backend/wasm/packer.ts";
 import { readText } from "../shared/checkpoint/byte-source.ts";
+import { matrixDTypes } from "../shared/checkpoint/matrix-dtypes.ts";
+import type { TilePacker } from "../shared/checkpoint/pack.ts";
 import { parseStrictJson } from "../shared/checkpoint/strict-json.ts";
 import type { Model } from "../shared/engine.ts";
 import { AerieError, TokenizerError } from "../shared/errors.ts";
@@ -14,15 +19,21 @@ import type { RingDType } from "../shared/model/state-layout.ts";
 import { ChatEncoder } from "../shared/tokenizer/chat-encoder.ts";
 import { findChatTemplate, parseChatTemplate } from "../shared/tokenizer/chat-template.ts";
 import { parseTokenizer, type Tokenizer } from "../shared/tokenizer/tokenizer.ts";
+import { loadKernels } from "./kernels.ts";
 import { type NodeFolder, nodeFolder } from "./node-folder.ts";
 import { formatBytes, progress } from "./progress.ts";
 
-const backends = { reference: referenceBackend } as const satisfies Record<string, () => Backend>;
+const backends = {
+  wasm: (needs, maxTokens) => wasmBackend(loadKernels(), needs, { maxTokens }),
+  reference: () => referenceBackend(),
+} as const satisfies Record<string, (needs: BackendNeeds, maxTokens: number) => Backend>;
 
 export interface ModelOptions {
   readonly backend: keyof typeof backends;
   readonly window: "deepmind" | "hf";
   readonly ring: RingDType;
+  readonly weights?: WeightDType;
+  readonly embedding?: WeightDType;
 }
 
 /** Adds the argument and the options that every command with a model takes. */
@@ -43,8 +54,18 @@ export const ringOption = (): Option =>
     .choices(["f32", "f16", "i8"])
     .default("f32");
 
+const dtypes = ["f32", "f16", "rg8", "rg4"] as const;
+
+export const weightsOption = (): Option =>
+  new Option("--weights <dtype>", "how the matrices are packed: exactly, in 8.25 bits, or in 4.5 bits").choices(dtypes);
+
+export const embeddingOption = (): Option =>
+  new Option("--embedding <dtype>", "how the embedding is packed (default: as the matrices)").choices(dtypes);
+
 export const backendOption = (): Option =>
-  new Option("--backend <name>", "what computes").choices(Object.keys(backends)).default("reference");
+  new Option("--backend <name>", "what computes: WASM SIMD, or the plain TypeScript that defines what is right")
+    .choices(Object.keys(backends))
+    .default("wasm");
 
 /** Opens the folder of a `<model>` argument for the length of `use`. */
 export async function withFolder<Result>(
@@ -70,16 +91,24 @@ export function openModel(path: string, options: ModelOptions): Promise<Model> {
   return withFolder(path, async (folder, weightsFile) => {
     const bar = progress("loading", formatBytes);
     try {
-      return await loadModel(folder, backends[options.backend](), {
+      return await loadModel(folder, (needs) => backends[options.backend](needs, 64), {
         ...(weightsFile && { weightsFile }),
         window: options.window,
         ring: options.ring,
+        dtypes: matrixDTypes(options.weights ?? "f32", options.embedding),
+        packer: lazyPacker(),
         onProgress: bar.update,
       });
     } finally {
       bar.stop();
     }
   });
+}
+
+/** Quantises where a matrix asks for it; the kernels are loaded only then. */
+function lazyPacker(): TilePacker {
+  const modules = loadKernels();
+  return wasmPacker(modules, 2 ** 16);
 }
 
 export interface TextSide {

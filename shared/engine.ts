@@ -38,7 +38,6 @@ function forward<Result>(
   tokens: readonly number[],
   finish: (x: Tensor) => Result,
 ): Result {
-  checkTokens(tokens, config.vocabSize);
   const result = backend.scope(() => {
     const x = backend.embed(weights.embedding, tokens, embeddingScale(config));
     for (const [block, w] of weights.blocks.entries()) residualBlock(backend, config, w, x, state, block);
@@ -50,17 +49,35 @@ function forward<Result>(
 
 /** Consumes tokens for their effect on the state alone: the output matrix, a sixth of all work or more, is not touched. */
 export function absorb(model: Model, state: State, tokens: readonly number[]): void {
-  forward(model, state, tokens, () => undefined);
+  for (const part of parts(model, tokens)) forward(model, state, part, () => undefined);
 }
 
 /** Consumes tokens and returns the logits [V] that follow the last of them. */
-export function lastLogits(model: Model, state: State, tokens: readonly number[]): Promise<Float32Array> {
-  return forward(model, state, tokens, (x) => model.backend.read(head(model, model.backend.lastRow(x))));
+export async function lastLogits(model: Model, state: State, tokens: readonly number[]): Promise<Float32Array> {
+  const { backend } = model;
+  const split = parts(model, tokens);
+  for (const part of split.slice(0, -1)) forward(model, state, part, () => undefined);
+  return forward(model, state, split[split.length - 1], (x) => backend.read(head(model, backend.lastRow(x))));
 }
 
 /** Consumes tokens and returns the logits [T · V] that follow each of them. */
-export function allLogits(model: Model, state: State, tokens: readonly number[]): Promise<Float32Array> {
-  return forward(model, state, tokens, (x) => model.backend.read(head(model, x)));
+export async function allLogits(model: Model, state: State, tokens: readonly number[]): Promise<Float32Array> {
+  const { vocabSize } = model.config;
+  const logits = new Float32Array(tokens.length * vocabSize);
+  let row = 0;
+  for (const part of parts(model, tokens)) {
+    logits.set(await forward(model, state, part, (x) => model.backend.read(head(model, x))), row * vocabSize);
+    row += part.length;
+  }
+  return logits;
+}
+
+/** The tokens in calls that the backend has room for; all of them are checked before the first moves the state. */
+function parts({ backend, config }: Model, tokens: readonly number[]): (readonly number[])[] {
+  checkTokens(tokens, config.vocabSize);
+  if (tokens.length <= backend.maxTokens) return [tokens];
+  const calls = Math.ceil(tokens.length / backend.maxTokens);
+  return Array.from({ length: calls }, (_, i) => tokens.slice(i * backend.maxTokens, (i + 1) * backend.maxTokens));
 }
 
 /** Consumes one token and returns the logits [V] that follow it. */
@@ -85,8 +102,8 @@ function checkTokens(tokens: readonly number[], vocabSize: number): void {
 export interface PrefillOptions {
   /** Tokens per pass. More is faster and takes more memory for activations; the result is the same. Default 64. */
   readonly chunk?: number;
-  /** Called after every pass with the tokens consumed so far; it is awaited, so that a caller can let events in. */
-  readonly onProgress?: (done: number, total: number) => void | Promise<void>;
+  /** Called after every pass with the tokens consumed so far; what it returns is awaited, so that a caller can let events in. */
+  readonly onProgress?: (done: number, total: number) => unknown;
   readonly signal?: CancelSignal;
 }
 

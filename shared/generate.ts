@@ -3,7 +3,7 @@
 import type { State } from "./backend/backend.ts";
 import { type Model, step } from "./engine.ts";
 import { OptionError } from "./errors.ts";
-import { countToken } from "./sampler/context.ts";
+import { countToken, countTokens } from "./sampler/context.ts";
 import type { SamplingOptions } from "./sampler/options.ts";
 import { type Sampled, sample } from "./sampler/sampler.ts";
 import { SampleScratch } from "./sampler/scratch.ts";
@@ -20,6 +20,11 @@ export interface GenerateOptions {
   readonly stop?: readonly string[];
   /** Ids that end the text; default: the model's `eosIds`. */
   readonly eosIds?: readonly number[];
+  /**
+   * What this output already holds, when it is taken up again: the last ids of `history`. They count for the penalties and
+   * for the place in the random sequence, so the output goes on as if it had never stopped. Default: none.
+   */
+  readonly output?: readonly number[];
 }
 
 /** One generated token. */
@@ -57,18 +62,24 @@ export async function* generate(
   history: readonly number[],
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedToken, GenerateResult> {
-  const { sampling, maxTokens, stop = [], eosIds = model.config.eosIds } = options;
+  const { sampling, maxTokens, stop = [], eosIds = model.config.eosIds, output = [] } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 1)
     throw new OptionError("maxTokens", `maxTokens: expected a whole number from 1, found ${maxTokens}`);
   const stopMatcher = new StopMatcher(stop);
   const textStream = new TextStream(tokenizer);
   const scratch = new SampleScratch(model.config.vocabSize);
   const log = [...history];
-  const outputCounts = new Map<number, number>();
+  const firstIndex = output.length; // taken now: the caller's array may grow while this runs
+  const outputCounts = countTokens(output);
   const ids: number[] = [];
 
   for (let next = logits; ; next = await step(model, state, ids[ids.length - 1])) {
-    const sampled = sample(next, sampling, { history: log, outputCounts, outputIndex: ids.length }, scratch);
+    const sampled = sample(
+      next,
+      sampling,
+      { history: log, outputCounts, outputIndex: firstIndex + ids.length },
+      scratch,
+    );
     ids.push(sampled.token);
     log.push(sampled.token);
     countToken(outputCounts, sampled.token);

@@ -24,9 +24,10 @@
  * Shapes are row-major; T is the number of tokens (rows) of this call. The other letters are those of `docs/notation.md`.
  */
 
-import type { Activation } from "../model/config.ts";
+import type { Activation, ModelConfig } from "../model/config.ts";
 import type { RingRegion, StateLayout, StateRegion } from "../model/state-layout.ts";
 import type { WeightRole } from "../model/weight-table.ts";
+import type { WeightDType } from "./packed.ts";
 
 /** Activations of one call, f32 [rows, columns]. Opaque: only the backend that made it looks inside. */
 export interface Tensor {
@@ -38,6 +39,23 @@ export interface Tensor {
 export interface Weight {
   readonly shape: readonly number[];
 }
+
+/** Receives a weight's bytes. `shape` and role are the prepared ones (`checkpoint/prepare.ts`). */
+export interface WeightWriter {
+  write(bytes: Uint8Array): void;
+  /** Throws unless exactly `packedBytes` were written. */
+  finish(): Weight;
+}
+
+/** What a backend must know before the first weight, to lay out its memory once. */
+export interface BackendNeeds {
+  /** Sum of `alignedBytes(packedBytes(…))` over all weights. */
+  readonly weightBytes: number;
+  readonly config: ModelConfig;
+  readonly stateLayout: StateLayout;
+}
+
+export type CreateBackend = (needs: BackendNeeds) => Backend;
 
 /** A conversation's whole memory. Opaque but for its place in the sequence. */
 export interface State {
@@ -63,8 +81,11 @@ export interface Backend {
   /** For reports: `reference`, `wasm (relaxed SIMD)`, … */
   readonly name: string;
 
-  /** Takes over a prepared weight (`checkpoint/prepare.ts` says how each role is prepared). `values` is given away. */
-  weight(role: WeightRole, shape: readonly number[], values: Float32Array): Weight;
+  /** The most rows that one call's tensors may have: what the memory for activations was laid out for. */
+  readonly maxTokens: number;
+
+  /** Room for a weight, to be filled with its packed bytes (`packed.ts`) in order, in pieces of any length. */
+  weight(role: WeightRole, shape: readonly number[], dtype: WeightDType): WeightWriter;
 
   /** All zeros, at position 0. */
   createState(layout: StateLayout): State;
@@ -86,14 +107,14 @@ export interface Backend {
   /** x · (mean(x²) + eps)^−½ · (1 + w), per row: x [T, D], w [D] → [T, D]. */
   rmsNorm(x: Tensor, w: Weight, eps: number): Tensor;
 
-  /** x Wᵀ + b: x [T, N], w [M, N], b [M] → [T, M]. */
+  /** x Wᵀ + b: x [T, N], w [M, N], b [M] → [T, M]. Rows of w in rg8 or rg4 round x to int8 first (`packed.ts`). */
   matmul(x: Tensor, w: Weight, b: Weight | null): Tensor;
 
   /** Block-diagonal x_k W_k + b_k: x [T, B·I], w [B, I in, O out], b [B, O] → [T, B·O]. */
-  blockMatmul(x: Tensor, w: Weight, b: Weight | null): Tensor;
+  blockMatmul(x: Tensor, w: Weight, b: Weight): Tensor;
 
   /** Causal depthwise convolution: x [T, E], w [taps, E] (oldest tap first), b [E], `taps` [taps − 1, E] → [T, E]. */
-  conv1d(x: Tensor, w: Weight, b: Weight | null, state: State, taps: StateRegion): Tensor;
+  conv1d(x: Tensor, w: Weight, b: Weight, state: State, taps: StateRegion): Tensor;
 
   /**
    * The gated diagonal recurrence of RG-LRU. x [T, E] is the convolution's output; the gates are logits [T, E], before

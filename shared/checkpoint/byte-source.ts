@@ -17,15 +17,30 @@ export interface Folder {
   open(name: string): Promise<ByteSource | null>;
 }
 
-/** `read`, with the promise about length checked: a file may shrink, a range request may come back short. */
+/** `read`, with the promise about length checked: a file may shrink, a range request may come back short or fail. */
 export async function readExactly(source: ByteSource, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = await source.read(offset, length);
+  const bytes = await tryRead(source, offset, length);
   if (bytes.length !== length)
     throw new CheckpointError(
       "unreadable",
       `${source.name}: expected ${length} bytes at offset ${offset}, found ${bytes.length}: the file changed or the transfer broke off`,
     );
   return bytes;
+}
+
+async function tryRead(source: ByteSource, offset: number, length: number): Promise<Uint8Array> {
+  try {
+    return await source.read(offset, length);
+  } catch (cause) {
+    throw unreadable(`${source.name}: reading ${length} bytes at offset ${offset} failed`, cause);
+  }
+}
+
+/** What a disk, a bucket or a network throws does not name the file. A source's own `CheckpointError` does. */
+export function unreadable(what: string, cause: unknown): CheckpointError {
+  if (cause instanceof CheckpointError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CheckpointError("unreadable", `${what}: ${reason}`, { cause });
 }
 
 /** A whole file as UTF-8 text, up to `limitBytes`. */

@@ -3,10 +3,10 @@
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { type HfConfigOptions, parseHfConfig } from "../model/hf-config.ts";
-import { type ByteSource, type Folder, readText } from "./byte-source.ts";
+import { eosTokenIds, type HfConfigOptions, parseHfConfig } from "../model/hf-config.ts";
+import { type ByteSource, type Folder, readText, unreadable } from "./byte-source.ts";
 import { openSafetensors, type TensorEntry } from "./safetensors.ts";
-import { parseStrictJson } from "./strict-json.ts";
+import { isStringMap, parseStrictJson, quoted, shown } from "./strict-json.ts";
 
 export interface HfCheckpoint {
   readonly config: ModelConfig;
@@ -19,12 +19,10 @@ export interface HfCheckpointOptions extends Pick<HfConfigOptions, "window"> {
 }
 
 const MAX_CONFIG_BYTES = 2 ** 20;
-const MAX_INDEX_BYTES = 8 * 2 ** 20;
+const MAX_INDEX_BYTES = 2 ** 20; // RecurrentGemma-9B's has 0.1 MB
 
-const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
-const generationConfigSchema = z.object({
-  eos_token_id: z.union([z.int().min(0), z.array(z.int().min(0))]).nullish(),
-});
+const indexSchema = z.object({ weight_map: z.custom<Record<string, string>>(isStringMap) });
+const generationConfigSchema = z.object({ eos_token_id: eosTokenIds.nullish() });
 
 /** Reads config and headers; no weight yet. */
 export async function openHfCheckpoint(folder: Folder, options: HfCheckpointOptions = {}): Promise<HfCheckpoint> {
@@ -38,7 +36,7 @@ export async function openHfCheckpoint(folder: Folder, options: HfCheckpointOpti
 
 /** `generation_config.json` is where chat models name their end-of-turn token. */
 async function generationEosIds(folder: Folder): Promise<number[]> {
-  const source = await folder.open("generation_config.json");
+  const source = await tryOpen(folder, "generation_config.json");
   if (!source) return [];
   const parsed = generationConfigSchema.safeParse(
     parseStrictJson(await readText(source, MAX_CONFIG_BYTES), source.name),
@@ -50,9 +48,9 @@ async function generationEosIds(folder: Folder): Promise<number[]> {
 
 async function openTensors(folder: Folder, weightsFile: string | undefined): Promise<Map<string, TensorEntry>> {
   if (weightsFile) return openSafetensors(await mustOpen(folder, weightsFile));
-  const single = await folder.open("model.safetensors");
+  const single = await tryOpen(folder, "model.safetensors");
   if (single) return openSafetensors(single);
-  const index = await folder.open("model.safetensors.index.json");
+  const index = await tryOpen(folder, "model.safetensors.index.json");
   if (index) return openShards(folder, index);
   throw new CheckpointError(
     "unreadable",
@@ -72,13 +70,14 @@ async function openShards(folder: Folder, indexSource: ByteSource): Promise<Map<
     if (!/^[\w.-]+\.safetensors$/.test(file) || file.startsWith("."))
       throw new CheckpointError(
         "json",
-        `${indexSource.name} names ${JSON.stringify(file)}, which is not a .safetensors file of the folder`,
+        `${indexSource.name} names ${quoted(file)}, which is not a .safetensors file of the folder`,
       );
     for (const [name, entry] of await openSafetensors(await mustOpen(folder, file))) {
-      if (fileOf.get(name) !== file)
+      const place = fileOf.get(name);
+      if (place !== file)
         throw new CheckpointError(
           "unexpected",
-          `${file} holds ${name}, which ${indexSource.name} places in ${fileOf.get(name) ?? "no file"}`,
+          `${file} holds ${shown(name)}, which ${indexSource.name} places in ${place === undefined ? "no file" : shown(place)}`,
           { tensor: name },
         );
       tensors.set(name, entry);
@@ -86,15 +85,25 @@ async function openShards(folder: Folder, indexSource: ByteSource): Promise<Map<
   }
   for (const [name, file] of fileOf) {
     if (!tensors.has(name))
-      throw new CheckpointError("missing", `${indexSource.name} places ${name} in ${file}, which does not hold it`, {
-        tensor: name,
-      });
+      throw new CheckpointError(
+        "missing",
+        `${indexSource.name} places ${shown(name)} in ${file}, which does not hold it`,
+        { tensor: name },
+      );
   }
   return tensors;
 }
 
 async function mustOpen(folder: Folder, name: string): Promise<ByteSource> {
-  const source = await folder.open(name);
+  const source = await tryOpen(folder, name);
   if (!source) throw new CheckpointError("unreadable", `${name} is missing from the model's folder`);
   return source;
+}
+
+async function tryOpen(folder: Folder, name: string): Promise<ByteSource | null> {
+  try {
+    return await folder.open(name);
+  } catch (cause) {
+    throw unreadable(`${name} can't be opened`, cause);
+  }
 }

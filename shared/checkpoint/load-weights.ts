@@ -1,16 +1,32 @@
 /** From a checkpoint's tensors to a backend's weights: everything is checked first, then read one tensor at a time. */
 
 import type { Backend, Weight } from "../backend/backend.ts";
+import { alignedBytes, packedBytes } from "../backend/packed.ts";
 import { CheckpointError } from "../errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { type WeightSpec, weightTable } from "../model/weight-table.ts";
 import { type ModelWeights, mapWeights, weightLeaves } from "../model/weight-tree.ts";
-import { prepare } from "./prepare.ts";
-import { readF32, type TensorEntry } from "./safetensors.ts";
+import { dtypeOf, f32Matrices, type MatrixDTypes } from "./matrix-dtypes.ts";
+import { noPacker, packWeight, type TilePacker } from "./pack.ts";
+import { prepare, preparedShape } from "./prepare.ts";
+import { checkDType, readF32, type TensorEntry } from "./safetensors.ts";
+import { shown } from "./strict-json.ts";
 
 export interface LoadOptions {
-  /** Called after every tensor with bytes of the checkpoint. */
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** How matrices are packed, by role. Default: f32 all of them. */
+  readonly dtypes?: MatrixDTypes;
+  /** Quantises; needed for rg8 and rg4. */
+  readonly packer?: TilePacker;
+  /** Called after every tensor with bytes of the checkpoint; what it returns is awaited. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => unknown;
+}
+
+/** Bytes that the packed weights take in a backend. */
+export function weightBytes(config: ModelConfig, dtypes: MatrixDTypes = f32Matrices): number {
+  return weightLeaves(weightTable(config)).reduce((sum, { role, shape }) => {
+    const packed = packedBytes(role, preparedShape(role, shape), dtypeOf(role, shape, dtypes));
+    return sum + alignedBytes(packed);
+  }, 0);
 }
 
 export async function loadWeights(
@@ -19,16 +35,21 @@ export async function loadWeights(
   backend: Backend,
   options: LoadOptions = {},
 ): Promise<ModelWeights<Weight>> {
+  const { dtypes = f32Matrices, packer = noPacker } = options;
   const table = matchTensors(config, tensors);
   const leaves = weightLeaves(table);
   const totalBytes = leaves.reduce((sum, { entry }) => sum + entry.bytes, 0);
   let doneBytes = 0;
   const loaded = new Map<string, Weight>();
   for (const { spec, entry } of leaves) {
+    const { role } = spec;
     const { shape, values } = prepare(spec, await readF32(entry));
-    loaded.set(spec.name, backend.weight(spec.role, shape, values));
+    const dtype = dtypeOf(role, spec.shape, dtypes);
+    const writer = backend.weight(role, shape, dtype);
+    packWeight(role, shape, dtype, values, packer, (bytes) => writer.write(bytes));
+    loaded.set(spec.name, writer.finish());
     doneBytes += entry.bytes;
-    options.onProgress?.(doneBytes, totalBytes);
+    await options.onProgress?.(doneBytes, totalBytes);
   }
   return mapWeights(table, ({ spec }) => loaded.get(spec.name) as Weight);
 }
@@ -47,9 +68,11 @@ export function matchTensors(
     // Tied models may store a copy of the embedding, as RecurrentGemma-9B does; it is not read.
     const isTiedCopy = name === "lm_head.weight" && config.tiedEmbeddings;
     if (!asked.has(name) && !isTiedCopy)
-      throw new CheckpointError("unexpected", `the checkpoint holds ${name}, which the config has no place for`, {
-        tensor: name,
-      });
+      throw new CheckpointError(
+        "unexpected",
+        `the checkpoint holds ${shown(name)}, which the config has no place for`,
+        { tensor: name },
+      );
   }
   return table;
 }
@@ -63,5 +86,6 @@ function entryFor({ name, shape }: WeightSpec, tensors: ReadonlyMap<string, Tens
       `${name} has shape ${entry.shape.join("×")}, the config asks for ${shape.join("×")}`,
       { tensor: name },
     );
+  checkDType(entry);
   return entry;
 }

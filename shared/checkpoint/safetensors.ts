@@ -4,7 +4,7 @@ import { z } from "zod";
 import { f16ToF32 } from "../backend/dtype.ts";
 import { CheckpointError } from "../errors.ts";
 import { type ByteSource, readExactly } from "./byte-source.ts";
-import { parseStrictJson } from "./strict-json.ts";
+import { isStringMap, parseStrictJson, quoted, shown } from "./strict-json.ts";
 
 /** The formats that weights come in. A file may hold others; only reading one is an error. */
 type FileDType = "F32" | "BF16" | "F16";
@@ -20,8 +20,9 @@ export interface TensorEntry {
   readonly source: ByteSource;
 }
 
-// RecurrentGemma-9B's header has 0.1 MB. The format's own limit of 100 MB would let a file cost a gigabyte of objects.
-const MAX_HEADER_BYTES = 8 * 2 ** 20;
+// RecurrentGemma-9B's header has 0.1 MB. A hostile one costs 40 times its size as objects: the format's own limit of
+// 100 MB would be gigabytes.
+const MAX_HEADER_BYTES = 2 ** 20;
 
 const LENGTH_BYTES = 8; // the header's length, u64
 
@@ -32,13 +33,16 @@ const bitsPerElement: Record<string, number> = {
   I16: 16, U16: 16, F16: 16, BF16: 16, I32: 32, U32: 32, F32: 32, I64: 64, U64: 64, F64: 64, C64: 64,
 };
 
-const entrySchema = z.strictObject({
-  dtype: z.string(),
-  shape: z.array(z.int().min(0)).max(16),
-  data_offsets: z.tuple([z.int().min(0), z.int().min(0)]),
-});
-
-const metadataSchema = z.record(z.string(), z.string());
+const entrySchema = z.strictObject(
+  {
+    dtype: z.string(),
+    shape: z.array(z.int().min(0)).max(16),
+    data_offsets: z.tuple([z.int().min(0), z.int().min(0)]),
+  },
+  {
+    error: ({ code }) => (code === "unrecognized_keys" ? "only dtype, shape and data_offsets may be here" : undefined),
+  },
+);
 
 /** The file's tensors by name. Source: the format's description in huggingface/safetensors, README.md */
 export async function openSafetensors(source: ByteSource): Promise<Map<string, TensorEntry>> {
@@ -54,11 +58,13 @@ export async function openSafetensors(source: ByteSource): Promise<Map<string, T
     else entries.push(parseEntry(name, value, source, dataStart));
   }
   checkTiling(entries, source, dataStart);
+  // A size is a claim until its last byte is read. A file that is shorter fails here, before its tensors take memory.
+  await readExactly(source, source.size - 1, 1);
   return new Map(entries.map((entry) => [entry.name, entry]));
 }
 
 async function readHeader(source: ByteSource): Promise<{ headerBytes: number; text: string }> {
-  if (source.size < LENGTH_BYTES)
+  if (!(source.size >= LENGTH_BYTES))
     throw new CheckpointError(
       "header",
       `${source.name}: a safetensors file has at least 8 bytes, found ${source.size}`,
@@ -81,7 +87,7 @@ async function readHeader(source: ByteSource): Promise<{ headerBytes: number; te
 }
 
 function checkMetadata(value: unknown, source: ByteSource): void {
-  if (!metadataSchema.safeParse(value).success)
+  if (!isStringMap(value))
     throw new CheckpointError("header", `${source.name}: __metadata__ must map strings to strings`);
 }
 
@@ -89,15 +95,14 @@ function parseEntry(name: string, value: unknown, source: ByteSource, dataStart:
   const parsed = entrySchema.safeParse(value);
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0];
-    throw new CheckpointError("header", `${source.name}: ${name}: ${path.join(".") || "its entry"}: ${message}`, {
-      tensor: name,
-    });
+    const where = `${source.name}: ${shown(name)}: ${path.join(".") || "its entry"}`;
+    throw new CheckpointError("header", `${where}: ${message}`, { tensor: name });
   }
   const { dtype, shape, data_offsets } = parsed.data;
   const [begin, end] = data_offsets;
   const bits = Object.hasOwn(bitsPerElement, dtype) ? bitsPerElement[dtype] : undefined;
   if (bits === undefined)
-    throw new CheckpointError("dtype", `${source.name}: ${name} has the unknown dtype ${JSON.stringify(dtype)}`, {
+    throw new CheckpointError("dtype", `${source.name}: ${shown(name)} has the unknown dtype ${quoted(dtype)}`, {
       tensor: name,
     });
 
@@ -105,7 +110,7 @@ function parseEntry(name: string, value: unknown, source: ByteSource, dataStart:
   if (!Number.isSafeInteger(expected))
     throw new CheckpointError(
       "shape",
-      `${source.name}: ${name} has the impossible shape ${shape.join("×")} of ${dtype}`,
+      `${source.name}: ${shown(name)} has the impossible shape ${shape.join("×")} of ${dtype}`,
       {
         tensor: name,
       },
@@ -113,7 +118,7 @@ function parseEntry(name: string, value: unknown, source: ByteSource, dataStart:
   if (end - begin !== expected)
     throw new CheckpointError(
       "bytes",
-      `${source.name}: ${name} of shape ${shape.join("×")} ${dtype} takes ${expected} bytes, its offsets ${begin} to ${end} hold ${end - begin}`,
+      `${source.name}: ${shown(name)} of shape ${shape.join("×")} ${dtype} takes ${expected} bytes, its offsets ${begin} to ${end} hold ${end - begin}`,
       { tensor: name },
     );
   return { name, dtype, shape, offsetBytes: dataStart + begin, bytes: expected, source };
@@ -126,7 +131,7 @@ function checkTiling(entries: TensorEntry[], source: ByteSource, dataStart: numb
     if (entry.offsetBytes !== end)
       throw new CheckpointError(
         "bytes",
-        `${source.name}: ${entry.name} begins at byte ${entry.offsetBytes}, expected ${end}: tensors ${entry.offsetBytes < end ? "overlap" : "leave a hole"}`,
+        `${source.name}: ${shown(entry.name)} begins at byte ${entry.offsetBytes}, expected ${end}: tensors ${entry.offsetBytes < end ? "overlap" : "leave a hole"}`,
         { tensor: entry.name },
       );
     end += entry.bytes;
@@ -138,13 +143,20 @@ function checkTiling(entries: TensorEntry[], source: ByteSource, dataStart: numb
 // Bytes read at a time: large enough for a disk or a bucket, small beside an isolate's memory.
 const PIECE_BYTES = 4 * 2 ** 20;
 
+/** Throws unless `readF32` can read the tensor. */
+export function checkDType({ name, dtype, source }: TensorEntry): FileDType {
+  if (dtype === "F32" || dtype === "BF16" || dtype === "F16") return dtype;
+  throw new CheckpointError("dtype", `${source.name}: ${shown(name)} has dtype ${dtype}, expected F32, BF16 or F16`, {
+    tensor: name,
+  });
+}
+
 /** All elements as f32 [product of shape]; bf16 and f16 widen exactly. Refuses NaN and infinities. */
 export async function readF32(entry: TensorEntry): Promise<Float32Array<ArrayBuffer>> {
-  const { name, dtype, source } = entry;
-  if (dtype !== "F32" && dtype !== "BF16" && dtype !== "F16")
-    throw new CheckpointError("dtype", `${name} has dtype ${dtype}, expected F32, BF16 or F16`, { tensor: name });
+  const { name, source } = entry;
+  const dtype = checkDType(entry);
   const bytesPerElement = bitsPerElement[dtype] / 8;
-  const values = new Float32Array(entry.bytes / bytesPerElement);
+  const values = allocate(entry, entry.bytes / bytesPerElement);
   for (let at = 0; at < entry.bytes; at += PIECE_BYTES) {
     const length = Math.min(PIECE_BYTES, entry.bytes - at);
     const piece = await readExactly(source, entry.offsetBytes + at, length);
@@ -153,17 +165,32 @@ export async function readF32(entry: TensorEntry): Promise<Float32Array<ArrayBuf
   // NaN − NaN and ∞ − ∞ are NaN.
   for (let at = 0; at < values.length; at++) {
     if (values[at] - values[at] !== 0)
-      throw new CheckpointError("value", `${name} has ${values[at]} at element ${at}, expected finite numbers`, {
-        tensor: name,
-      });
+      throw new CheckpointError(
+        "value",
+        `${source.name}: ${shown(name)} has ${values[at]} at element ${at}, expected finite numbers`,
+        { tensor: name },
+      );
   }
   return values;
 }
 
+function allocate({ name, source }: TensorEntry, elements: number): Float32Array<ArrayBuffer> {
+  try {
+    return new Float32Array(elements);
+  } catch (cause) {
+    throw new CheckpointError(
+      "bytes",
+      `${source.name}: ${shown(name)} takes ${elements * 4} bytes as f32, more than there is memory for`,
+      { tensor: name, cause },
+    );
+  }
+}
+
 /** Little-endian bytes to f32. Every platform that runs WebAssembly is little-endian, so views do. */
 function widen(dtype: FileDType, bytes: Uint8Array, values: Float32Array): void {
-  // A view must start at a multiple of its element's size; a piece from a pool of buffers may not.
-  const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  // A view must start at a multiple of its element's size; a piece from a pool of buffers may not. A Node `Buffer` is
+  // such a piece, and its `slice` would not copy.
+  const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   switch (dtype) {
     case "F32":
       values.set(new Float32Array(buffer, byteOffset, values.length));

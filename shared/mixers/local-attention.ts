@@ -16,9 +16,9 @@ export const localAttention: Mixer<AttentionWeights<Weight>, AttentionState> = (
   regions,
 ) => {
   const rotation = { theta: config.ropeTheta, dims: rotaryDims(config) };
-  const q = backend.matmul(x, w.query.weight, w.query.bias);
-  const k = backend.matmul(x, w.key.weight, w.key.bias);
-  const v = backend.matmul(x, w.value.weight, w.value.bias);
+  const q = backend.matmul(x, w.query, null);
+  const k = backend.matmul(x, w.key, null);
+  const v = backend.matmul(x, w.value, null);
   backend.rope(q, config.headDim, rotation, state);
   backend.rope(k, config.headDim, rotation, state);
   const mixed = backend.localAttention(q, k, v, config, config.windowKeys, state, regions.keys, regions.values);

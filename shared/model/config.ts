@@ -76,6 +76,8 @@ export function embeddingScale(config: ModelConfig): number {
   }
 }
 
+const MAX_WINDOW = 2 ** 17; // 64 times RecurrentGemma's
+
 /** Throws a `ConfigError` that names the field unless the numbers fit together. Returns its argument. */
 export function checkConfig(config: ModelConfig): ModelConfig {
   const counts = {
@@ -105,6 +107,9 @@ export function checkConfig(config: ModelConfig): ModelConfig {
     throw new ConfigError(
       `config: rotaryFraction must pick an even number of the ${config.headDim} dimensions of a head, found ${config.rotaryFraction} (${rotated} dimensions)`,
     );
+  // No tensor pins the window's length, and every conversation pays for it.
+  if (config.windowSize > MAX_WINDOW)
+    throw new ConfigError(`config: windowSize may be at most ${MAX_WINDOW}, found ${config.windowSize}`);
   if (config.windowKeys > config.windowSize + 1)
     throw new ConfigError(
       `config: windowKeys may be at most windowSize + 1 = ${config.windowSize + 1}, found ${config.windowKeys}`,

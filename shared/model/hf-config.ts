@@ -12,9 +12,18 @@ export interface HfConfigOptions {
   readonly moreEosIds?: readonly number[];
 }
 
+const MAX_BLOCKS = 1024;
+
 const count = z.int().min(1);
 const tokenId = z.int().min(0);
-const blockTypes = z.array(z.enum(["recurrent", "attention"])).min(1);
+// Limits on lists keep a wrong one from becoming an issue per item.
+const blockTypes = z
+  .array(z.enum(["recurrent", "attention"]))
+  .min(1)
+  .max(MAX_BLOCKS);
+
+/** One id or a list, as in `config.json` and `generation_config.json`. */
+export const eosTokenIds = z.union([tokenId, z.array(tokenId).max(64)], "must be a token id or a list of up to 64");
 
 // Only what the computation depends on; a checkpoint's config.json holds much else.
 const hfConfig = z.object({
@@ -47,12 +56,15 @@ const hfConfig = z.object({
   _block_types: blockTypes.nullish(), // the 2B files
   embeddings_scale_by_sqrt_dim: z.boolean().default(true),
   tie_word_embeddings: z.boolean().default(true),
-  bos_token_id: tokenId.default(2),
-  eos_token_id: z.union([tokenId, z.array(tokenId)]).default(1),
-  pad_token_id: tokenId.default(0),
+  bos_token_id: tokenId.nullish().transform((id) => id ?? 2),
+  eos_token_id: eosTokenIds.default(1),
+  pad_token_id: tokenId.nullish().transform((id) => id ?? 0),
 });
 
-const activations: Record<string, Activation> = { gelu_pytorch_tanh: "gelu-tanh", silu: "silu" };
+const activations = new Map<string, Activation>([
+  ["gelu_pytorch_tanh", "gelu-tanh"],
+  ["silu", "silu"],
+]);
 
 /** Throws a `ConfigError` that names the field, what it must be and what it is. */
 export function parseHfConfig(json: unknown, options: HfConfigOptions = {}): ModelConfig {
@@ -60,16 +72,16 @@ export function parseHfConfig(json: unknown, options: HfConfigOptions = {}): Mod
   if (!parsed.success) throw fieldError(parsed.error, json);
   const hf = parsed.data;
 
-  if (hf.num_hidden_layers > 1024)
-    throw new ConfigError(`config.json: num_hidden_layers may be at most 1024, found ${hf.num_hidden_layers}`);
+  if (hf.num_hidden_layers > MAX_BLOCKS)
+    throw new ConfigError(`config.json: num_hidden_layers may be at most ${MAX_BLOCKS}, found ${hf.num_hidden_layers}`);
   if (hf.intermediate_size % 2 !== 0)
     throw new ConfigError(
       `config.json: intermediate_size is twice the width of one MLP branch and must be even, found ${hf.intermediate_size}`,
     );
-  const activation = activations[hf.hidden_activation];
+  const activation = activations.get(hf.hidden_activation);
   if (!activation)
     throw new ConfigError(
-      `config.json: hidden_activation must be one of ${Object.keys(activations).join(", ")}, found ${JSON.stringify(hf.hidden_activation)}`,
+      `config.json: hidden_activation must be one of ${[...activations.keys()].join(", ")}, found ${show(hf.hidden_activation)}`,
     );
   const pattern = hf.block_types ?? hf._block_types ?? (["recurrent", "recurrent", "attention"] as const);
   const eosIds = [hf.eos_token_id].flat();
@@ -116,6 +128,11 @@ function fieldError(error: z.ZodError, json: unknown): ConfigError {
   const issue = error.issues[0];
   const name = issue.path.join(".") || "the whole file";
   const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], json);
-  const shown = found === undefined ? "nothing" : JSON.stringify(found).slice(0, 80);
-  return new ConfigError(`config.json: ${name}: ${issue.message}, found ${shown}`, { cause: error });
+  return new ConfigError(`config.json: ${name}: ${issue.message}, found ${show(found)}`, { cause: error });
+}
+
+/** What the file holds, for a sentence. JSON can say 1e400, which is infinite and which it has no word for. */
+function show(found: unknown): string {
+  if (found === undefined) return "nothing";
+  return (typeof found === "number" ? String(found) : JSON.stringify(found)).slice(0, 80);
 }

@@ -70,9 +70,9 @@ function temporalTable(config: ModelConfig, block: number, at: string): BlockWei
       // Queries, keys and values have no bias; the output projection has one.
       return {
         kind,
-        query: { weight: matrix(`${at}.q_proj.weight`, heads * headDim, width), bias: null },
-        key: { weight: matrix(`${at}.k_proj.weight`, kvHeads * headDim, width), bias: null },
-        value: { weight: matrix(`${at}.v_proj.weight`, kvHeads * headDim, width), bias: null },
+        query: matrix(`${at}.q_proj.weight`, heads * headDim, width),
+        key: matrix(`${at}.k_proj.weight`, kvHeads * headDim, width),
+        value: matrix(`${at}.v_proj.weight`, kvHeads * headDim, width),
         out: linear(`${at}.o_proj`, width, heads * headDim),
       };
     default:

@@ -2,7 +2,7 @@
 
 export interface Linear<Leaf> {
   readonly weight: Leaf;
-  readonly bias: Leaf | null;
+  readonly bias: Leaf;
 }
 export interface RecurrentWeights<Leaf> {
   readonly kind: "rg-lru";
@@ -16,9 +16,9 @@ export interface RecurrentWeights<Leaf> {
 }
 export interface AttentionWeights<Leaf> {
   readonly kind: "local-attention";
-  readonly query: Linear<Leaf>;
-  readonly key: Linear<Leaf>;
-  readonly value: Linear<Leaf>;
+  readonly query: Leaf; // no bias
+  readonly key: Leaf; // no bias
+  readonly value: Leaf; // no bias
   readonly out: Linear<Leaf>;
 }
 export interface MlpWeights<Leaf> {
@@ -42,10 +42,7 @@ export interface ModelWeights<Leaf> {
 
 /** The same tree with every leaf replaced. Leaves are visited in the order of computation. */
 export function mapWeights<A, B>(weights: ModelWeights<A>, replace: (leaf: A) => B): ModelWeights<B> {
-  const linear = ({ weight, bias }: Linear<A>): Linear<B> => ({
-    weight: replace(weight),
-    bias: bias === null ? null : replace(bias),
-  });
+  const linear = ({ weight, bias }: Linear<A>): Linear<B> => ({ weight: replace(weight), bias: replace(bias) });
   const temporal = (from: RecurrentWeights<A> | AttentionWeights<A>): RecurrentWeights<B> | AttentionWeights<B> => {
     switch (from.kind) {
       case "rg-lru":
@@ -62,9 +59,9 @@ export function mapWeights<A, B>(weights: ModelWeights<A>, replace: (leaf: A) =>
       case "local-attention":
         return {
           kind: from.kind,
-          query: linear(from.query),
-          key: linear(from.key),
-          value: linear(from.value),
+          query: replace(from.query),
+          key: replace(from.key),
+          value: replace(from.value),
           out: linear(from.out),
         };
       default:

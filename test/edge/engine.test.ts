@@ -11,7 +11,7 @@ test("workerd it is", () => {
 });
 
 test("logits equal the f64 oracle's, and a saved state goes on bit for bit", async () => {
-  const { model, checkpoint } = await randomModel(smallHfConfig, referenceBackend());
+  const { model, checkpoint } = await randomModel(smallHfConfig, referenceBackend);
   const tokens = randomTokens(27, smallHfConfig.vocab_size);
   const expected = forwardF64(smallHfConfig, checkpoint.tensors, tokens).logits.flatMap((row) => [...row]);
   const found = await allLogits(model, createState(model), tokens);

@@ -1,7 +1,7 @@
 /** Runs a model over a golden case in some partition of its tokens, and says how far it is from DeepMind's numbers. */
 
 import { nodeFolder } from "../../cli/node-folder.ts";
-import type { Backend } from "../../shared/backend/backend.ts";
+import type { CreateBackend } from "../../shared/backend/backend.ts";
 import { allLogits, createState, type Model, type SavedState, saveState } from "../../shared/engine.ts";
 import { loadModel } from "../../shared/load-model.ts";
 import type { StateLayout, StateRegion } from "../../shared/model/state-layout.ts";
@@ -14,10 +14,10 @@ export interface GoldenRun {
   readonly states: Map<number, SavedState>;
 }
 
-export async function loadGoldenModel(golden: GoldenCase, backend: Backend, weightsFile?: string): Promise<Model> {
+export async function loadGoldenModel(golden: GoldenCase, create: CreateBackend, weightsFile?: string): Promise<Model> {
   const folder = nodeFolder(`${golden.dir}/hf`);
   try {
-    return await loadModel(folder, backend, weightsFile ? { weightsFile } : {});
+    return await loadModel(folder, create, weightsFile ? { weightsFile } : {});
   } finally {
     await folder.close();
   }

@@ -14,7 +14,7 @@ describe.each(backends)("$name", ({ create }) => {
     const golden = loadGoldenCase(name);
 
     test.each([...partitions(golden)])("%s", async (_way, chunks) => {
-      const model = await loadGoldenModel(golden, await create());
+      const model = await loadGoldenModel(golden, create);
       const run = await runGolden(model, golden, chunks);
       expect(worstLogit(run, golden)).toBeLessThanOrEqual(LOGIT_TOLERANCE);
       expect(run.states.size).toBeGreaterThan(0);
@@ -22,7 +22,7 @@ describe.each(backends)("$name", ({ create }) => {
     });
 
     test("from bfloat16 weights", async () => {
-      const model = await loadGoldenModel(golden, await create(), "model-bf16.safetensors");
+      const model = await loadGoldenModel(golden, create, "model-bf16.safetensors");
       const run = await runGolden(model, golden, [golden.prompt.length, ...golden.decode.map(() => 1)]);
       expect(worstLogit(run, golden)).toBeLessThanOrEqual(LOGIT_TOLERANCE);
       expect(worstState(run, model.stateLayout, golden)).toBeLessThanOrEqual(STATE_TOLERANCE);
@@ -30,8 +30,8 @@ describe.each(backends)("$name", ({ create }) => {
 
     test("all of them agree bit for bit", async () => {
       const ways = partitions(golden);
-      const f32 = await loadGoldenModel(golden, await create());
-      const bf16 = await loadGoldenModel(golden, await create(), "model-bf16.safetensors");
+      const f32 = await loadGoldenModel(golden, create);
+      const bf16 = await loadGoldenModel(golden, create, "model-bf16.safetensors");
       const steps = await runGolden(f32, golden, ways.get("token by token")!);
       expect(steps.states.size).toBe(golden.decode.length + 1);
       for (const [way, chunks] of [...ways, ["from bfloat16 weights", ways.get("one shot")!] as const]) {

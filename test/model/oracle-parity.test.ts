@@ -55,7 +55,7 @@ const parityCases: ParityCase[] = [
 describe.each(backends)("$name", ({ create }) => {
   test.each(parityCases)("$name", async ({ hf = {}, override = {}, oracle = {} }) => {
     const config = { ...smallHfConfig, ...hf };
-    const { model, checkpoint } = await randomModel(config, await create(), { override });
+    const { model, checkpoint } = await randomModel(config, create, { override });
     const tokens = randomTokens(3 * W + 3, config.vocab_size);
     const expected = forwardF64(config, checkpoint.tensors, tokens, oracle).logits;
     const V = config.vocab_size;

@@ -1,13 +1,13 @@
 /** A model with seeded random weights, loaded the way a user's is: through a safetensors file. */
 
-import type { Backend } from "../../shared/backend/backend.ts";
+import type { CreateBackend } from "../../shared/backend/backend.ts";
 import { bytesSource } from "../../shared/checkpoint/byte-source.ts";
-import { loadWeights } from "../../shared/checkpoint/load-weights.ts";
+import { type LoadOptions, loadWeights, weightBytes } from "../../shared/checkpoint/load-weights.ts";
 import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
 import { createModel, type Model } from "../../shared/engine.ts";
 import type { ModelConfig } from "../../shared/model/config.ts";
 import { parseHfConfig } from "../../shared/model/hf-config.ts";
-import type { RingDType } from "../../shared/model/state-layout.ts";
+import { type RingDType, stateLayout } from "../../shared/model/state-layout.ts";
 import type { HfConfig } from "../oracle/hf-config.ts";
 import { type Checkpoint, randomCheckpoint } from "../oracle/random-checkpoint.ts";
 import { writeSafetensors } from "../oracle/safetensors.ts";
@@ -36,20 +36,30 @@ export const smallHfConfig: HfConfig = {
 export interface RandomModelOptions {
   readonly seed?: number;
   readonly ring?: RingDType;
+  /** How the weights are packed. */
+  readonly load?: LoadOptions;
   /** What Hugging Face's config can't say. */
   readonly override?: Partial<ModelConfig>;
 }
 
 export async function randomModel(
   hf: HfConfig,
-  backend: Backend,
-  { seed = 1, ring = "f32", override = {} }: RandomModelOptions = {},
+  create: CreateBackend,
+  { seed = 1, ring = "f32", load = {}, override = {} }: RandomModelOptions = {},
 ): Promise<{ model: Model; checkpoint: Checkpoint }> {
   const config = { ...parseHfConfig(hf), ...override };
   const checkpoint = randomCheckpoint(hf, seed, override.gateBlocks ? { gateBlocks: override.gateBlocks } : {});
   const file = writeSafetensors([...checkpoint.tensors].map(([name, tensor]) => ({ name, dtype: "F32", ...tensor })));
   const tensors = await openSafetensors(bytesSource("random.safetensors", file));
-  return { model: createModel(config, backend, await loadWeights(config, tensors, backend), { ring }), checkpoint };
+  const backend = create({
+    config,
+    weightBytes: weightBytes(config, load.dtypes),
+    stateLayout: stateLayout(config, ring),
+  });
+  return {
+    model: createModel(config, backend, await loadWeights(config, tensors, backend, load), { ring }),
+    checkpoint,
+  };
 }
 
 /** Seeded token ids. */

@@ -10,7 +10,7 @@ const others = randomTokens(40, smallHfConfig.vocab_size, 2);
 
 describe.each(backends)("$name", ({ create }) => {
   describe.each(["f32", "f16", "i8"] as const)("%s ring", (ring) => {
-    const load = async () => (await randomModel(smallHfConfig, await create(), { ring })).model;
+    const load = async () => (await randomModel(smallHfConfig, create, { ring })).model;
 
     test("save → restore → step is step, bit for bit, before, at and after the window fills", async () => {
       const model = await load();
@@ -79,7 +79,7 @@ describe.each(backends)("$name", ({ create }) => {
   });
 
   test("prefill reports progress, and stops between chunks when cancelled", async () => {
-    const { model } = await randomModel(smallHfConfig, await create());
+    const { model } = await randomModel(smallHfConfig, create);
     const seen: number[] = [];
     await prefill(model, createState(model), tokens, { chunk: 16, onProgress: (done) => seen.push(done) });
     expect(seen).toStrictEqual([16, 32, 40]);
@@ -96,7 +96,7 @@ describe.each(backends)("$name", ({ create }) => {
   });
 
   test("token ids are checked before anything moves", async () => {
-    const { model } = await randomModel(smallHfConfig, await create());
+    const { model } = await randomModel(smallHfConfig, create);
     const state = createState(model);
     for (const wrong of [-1, 50, 1.5, Number.NaN])
       expect(() => absorb(model, state, [1, wrong])).toThrow(`expected ids from 0 to 49, found ${wrong}`);

@@ -1,6 +1,8 @@
 /** The backend that defines the others: every verb in plain TypeScript, f32 between verbs and f64 inside them. */
 
-import type { Backend, Tensor } from "../backend.ts";
+import type { WeightRole } from "../../model/weight-table.ts";
+import type { Backend, Tensor, WeightWriter } from "../backend.ts";
+import { packedBytes, unpack, type WeightDType } from "../packed.ts";
 import { add } from "./add.ts";
 import { blockMatmul } from "./block-matmul.ts";
 import { conv1d } from "./conv1d.ts";
@@ -17,7 +19,8 @@ import { createState, dataOf, type ReferenceState, type ReferenceTensor, type Re
 export function referenceBackend(): Backend {
   return {
     name: "reference",
-    weight: (_role, shape, values): ReferenceWeight => ({ shape, data: values }),
+    maxTokens: Number.POSITIVE_INFINITY,
+    weight: weightWriter,
     createState,
     readState: async (state) => (state as ReferenceState).bytes.slice(),
     writeState: (state, bytes, position) => {
@@ -42,5 +45,21 @@ export function referenceBackend(): Backend {
     gatedProduct,
     add,
     softCap,
+  };
+}
+
+function weightWriter(role: WeightRole, shape: readonly number[], dtype: WeightDType): WeightWriter {
+  const packed = new Uint8Array(packedBytes(role, shape, dtype));
+  let written = 0;
+  return {
+    write(bytes) {
+      packed.set(bytes, written); // throws where it does not fit
+      written += bytes.length;
+    },
+    finish(): ReferenceWeight {
+      if (written !== packed.length)
+        throw new RangeError(`a weight has ${packed.length} packed bytes, found ${written}`);
+      return { shape, dtype, data: unpack(role, shape, dtype, packed) };
+    },
   };
 }

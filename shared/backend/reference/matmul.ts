@@ -1,10 +1,11 @@
 import type { Tensor, Weight } from "../backend.ts";
+import { activationsFor } from "./activations.ts";
 import { createTensor, dataOf } from "./tensor.ts";
 
 /** y[t, m] = Σ_n x[t, n] · w[m, n] + b[m].  The sum runs over n in order, in f64, and is rounded to f32 once. */
 export function matmul(x: Tensor, w: Weight, b: Weight | null): Tensor {
   const [M, N] = w.shape;
-  const xs = dataOf(x);
+  const xs = activationsFor(w, x, N);
   const ws = dataOf(w);
   const bs = b && dataOf(b);
   const y = createTensor(x.rows, M);

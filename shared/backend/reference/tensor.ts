@@ -2,13 +2,15 @@
 
 import type { StateLayout, StateRegion } from "../../model/state-layout.ts";
 import type { State, Tensor, Weight } from "../backend.ts";
+import type { WeightDType } from "../packed.ts";
 
 export interface ReferenceTensor extends Tensor {
   readonly data: Float32Array; // [rows · columns]
 }
 
 export interface ReferenceWeight extends Weight {
-  readonly data: Float32Array;
+  readonly data: Float32Array; // what the packed bytes stand for
+  readonly dtype: WeightDType;
 }
 
 export interface ReferenceState extends State {

@@ -1,0 +1,22 @@
+/** binary16 and f32: exact widening of four, and rounding of one to nearest, ties to even, as `dtype.ts` defines it. */
+
+const TWO_TO_112: f32 = reinterpret<f32>(0x77800000); // moves the exponent's bias from 15 to 127
+
+/** Four halves, zero-extended to i32 lanes. Finite numbers, subnormals included: multiplying by a power of two is exact. */
+// @ts-ignore: decorator
+@inline export function f16ToF32x4(halves: v128): v128 {
+  const magnitude = f32x4.mul(i32x4.shl(v128.and(halves, i32x4.splat(0x7fff)), 13), f32x4.splat(TWO_TO_112));
+  return v128.or(magnitude, i32x4.shl(v128.and(halves, i32x4.splat(0x8000)), 16));
+}
+
+export function f32ToF16(x: f32): u16 {
+  const bits = reinterpret<u32>(x);
+  const sign = <u16>((bits >> 16) & 0x8000);
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return 0x7e00; // NaN
+  if (magnitude >= 0x477ff000) return sign | 0x7c00; // from 65,520 on
+  // Below 2⁻¹⁴ a half counts steps of 2⁻²⁴, and so do the low bits of a number near ½.
+  if (magnitude < 0x38800000) return sign | <u16>(reinterpret<u32>(reinterpret<f32>(magnitude) + 0.5) - 0x3f000000);
+  const even = (magnitude >> 13) & 1;
+  return sign | <u16>((magnitude - 0x38000000 + 0xfff + even) >> 13);
+}

@@ -1,0 +1,24 @@
+/** What the kernel modules export. One source, two modules: with relaxed SIMD and without. */
+
+export { quantise } from "./activations";
+export { add, addBias } from "./add";
+export { conv1d } from "./conv1d";
+export { f16Matmul, f16Row } from "./f16";
+export { f32Matmul, f32Row } from "./f32";
+export { gatedProductGelu, gatedProductSilu } from "./gated-product";
+export { localAttention } from "./local-attention";
+export { packRg4, packRg8 } from "./pack";
+export { readLoop } from "./read-loop";
+export { rg4Gemm, rg4Matvec, rg4Row, rg4ScratchBytes } from "./rg4";
+export { rg8Gemm, rg8Matvec, rg8Row, rg8ScratchBytes } from "./rg8";
+export { rgLru } from "./rg-lru";
+export { ringLoad, ringRound, ringStore } from "./ring";
+export { rmsNorm } from "./rms-norm";
+export { rope } from "./rope";
+export { softCap } from "./soft-cap";
+export { vectorMath } from "./vector-math";
+
+/** Whether this module's quantised kernels read activations as int16 pairs ("words") or bytes (activations.ts). */
+export function rg4ReadsWords(): bool {
+  return !ASC_FEATURE_RELAXED_SIMD;
+}

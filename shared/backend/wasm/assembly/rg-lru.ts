@@ -1,0 +1,37 @@
+/** The gated diagonal recurrence of the RG-LRU, in place on its state.  Source: RGLRU in recurrentgemma/torch/layers.py
+ *    log a = decay · σ(r)      h[e] ← a · h[e] + √(1 − a²) · σ(i) · x          e = 0 … E−1
+ *  √(1 − a²) goes through expm1, for 1 − exp(2 log a) loses every digit once a is near 1.  */
+
+import { exp4, expm14, sigmoid4 } from "./vector-math";
+
+export function rgLru(
+  x: usize, //     (T E) f32  output of the convolution
+  i: usize, //     (T E) f32  input gate, logits
+  r: usize, //     (T E) f32  recurrence gate, logits
+  decay: usize, // (E) f32    −8 · softplus(Λ)
+  y: usize, //     (T E) f32  every h
+  h: usize, //     (E) f32    state, read and written
+  T: i32,
+  E: i32, //       a multiple of 4
+  isStart: bool, // the first row is position 0: no decay, no multiplier
+): void {
+  const rowBytes = <usize>E << 2;
+  for (let t = 0; t < T; t++) {
+    for (let e: usize = 0; e < rowBytes; e += 16) {
+      const gated = f32x4.mul(sigmoid4(v128.load(i + e)), v128.load(x + e));
+      let next = gated;
+      if (!isStart) {
+        const logA = f32x4.mul(v128.load(decay + e), sigmoid4(v128.load(r + e)));
+        const multiplier = f32x4.sqrt(f32x4.neg(expm14(f32x4.add(logA, logA))));
+        next = f32x4.add(f32x4.mul(exp4(logA), v128.load(h + e)), f32x4.mul(multiplier, gated));
+      }
+      v128.store(h + e, next);
+      v128.store(y + e, next);
+    }
+    isStart = false;
+    x += rowBytes;
+    i += rowBytes;
+    r += rowBytes;
+    y += rowBytes;
+  }
+}

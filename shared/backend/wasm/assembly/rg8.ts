@@ -1,0 +1,145 @@
+/**
+ * rg8: weights of 8 bits.   y[n] = rowScale[n] · Σ_groups xScale · Σ_blocks blockScale · Σ_k weight · q[k].  Baseline SIMD, exact integers.
+ *
+ *    [tile of 16 rows][block of 32 k]  528 bytes = 8.25 bits a weight, read as one stream
+ *      [quad 0..7][r 0..3] 16 B   rows 4r … 4r+3, each k = 4 quad … 4 quad + 3:
+ *                               ┌──┬──┬──┬──┬──┬──┬──┬──┬──┬──┬──┬──┬──┬──┬──┬──┐
+ *                               │k0│k1│k2│k3│k0│k1│k2│k3│k0│k1│k2│k3│k0│k1│k2│k3│  int8, −127 … 127
+ *                               └──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┘
+ *      [16 rows] int8             block scales of 32 weights, 0 … 127
+ *    row scales: (N₁₆) f32 after the last tile
+ *
+ * Two shifts give the even and the odd bytes as i16, and `dot_i16x8_s` with (k0 k2) or (k1 k3) splat leaves one row in each i32 lane.
+ * A group is exact in i32: 256 · 127 · 127 · 127 < 2³⁰.
+ */
+
+import { GROUP } from "./activations";
+import { addGroup16, dot16, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS } from "./tile";
+
+const BLOCK_BYTES: usize = 528;
+const PANEL_BLOCK_BYTES: usize = 512;
+
+/** y (N₁₆) f32 = W (N K) · x (K). y has room for N rounded up to 16. */
+export function rg8Matvec(w: usize, rowScales: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  for (let n = 0; n < N; n += 16) {
+    let y0 = f32x4.splat(0), y1 = y0, y2 = y0, y3 = y0;
+    let x = q;
+    let s = scales;
+    for (let k = 0; k < K; k += GROUP) {
+      let i0 = i32x4.splat(0), i1 = i0, i2 = i0, i3 = i0;
+      const size = min(GROUP, K - k);
+      for (let b = 0; b < size; b += 32) {
+        let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+        for (let end = w + 512; w < end; w += 64) {
+          const x02 = v128.load32_splat(x);
+          const x13 = v128.load32_splat(x, 4);
+          a0 = addBytes(a0, v128.load(w), x02, x13);
+          a1 = addBytes(a1, v128.load(w, 16), x02, x13);
+          a2 = addBytes(a2, v128.load(w, 32), x02, x13);
+          a3 = addBytes(a3, v128.load(w, 48), x02, x13);
+          x += 8;
+        }
+        const scales8 = v128.load(w);
+        const scales07 = i16x8.extend_low_i8x16_s(scales8);
+        const scales8F = i16x8.extend_high_i8x16_s(scales8);
+        i0 = i32x4.add(i0, i32x4.mul(a0, i32x4.extend_low_i16x8_s(scales07)));
+        i1 = i32x4.add(i1, i32x4.mul(a1, i32x4.extend_high_i16x8_s(scales07)));
+        i2 = i32x4.add(i2, i32x4.mul(a2, i32x4.extend_low_i16x8_s(scales8F)));
+        i3 = i32x4.add(i3, i32x4.mul(a3, i32x4.extend_high_i16x8_s(scales8F)));
+        w += 16;
+        s += 4; // past the seed, which only rg4 needs
+      }
+      const scale = v128.load32_splat(s);
+      y0 = f32x4.add(y0, f32x4.mul(f32x4.convert_i32x4_s(i0), scale));
+      y1 = f32x4.add(y1, f32x4.mul(f32x4.convert_i32x4_s(i1), scale));
+      y2 = f32x4.add(y2, f32x4.mul(f32x4.convert_i32x4_s(i2), scale));
+      y3 = f32x4.add(y3, f32x4.mul(f32x4.convert_i32x4_s(i3), scale));
+      s += 4;
+    }
+    v128.store(y, f32x4.mul(y0, v128.load(rowScales)));
+    v128.store(y, f32x4.mul(y1, v128.load(rowScales, 16)), 16);
+    v128.store(y, f32x4.mul(y2, v128.load(rowScales, 32)), 32);
+    v128.store(y, f32x4.mul(y3, v128.load(rowScales, 48)), 48);
+    y += 64;
+    rowScales += 64;
+  }
+}
+
+// @ts-ignore: decorator
+@inline function evenBytes(w: v128): v128 {
+  return i16x8.shr_s(i16x8.shl(w, 8), 8);
+}
+
+// @ts-ignore: decorator
+@inline function oddBytes(w: v128): v128 {
+  return i16x8.shr_s(w, 8);
+}
+
+// @ts-ignore: decorator
+@inline function addBytes(sum: v128, w: v128, x02: v128, x13: v128): v128 {
+  return dot16(dot16(sum, evenBytes(w), x02), oddBytes(w), x13);
+}
+
+/** Bytes that `rg8Gemm` needs at `scratch`. */
+export function rg8ScratchBytes(K: i32): usize {
+  return SUM_BYTES + (<usize>(K + 31) >> 5) * PANEL_BLOCK_BYTES;
+}
+
+/** y (T N) f32 = x (T K) · Wᵀ. Block scales go into the i16 panel, so the inner loop is nothing but dot and add. */
+export function rg8Gemm(
+  w: usize, rowScales: usize, q: usize, scales: usize, y: usize, rowBytes: usize, N: i32, K: i32, T: i32, scratch: usize,
+): void {
+  const panel = scratch + SUM_BYTES;
+  const tileBytes = (<usize>(K + 31) >> 5) * BLOCK_BYTES;
+  for (let n = 0; n < N; n += TILE_ROWS) {
+    unpackScaledWords(w + <usize>(n >> 4) * tileBytes, n & 8, panel, K);
+    let x = q;
+    let s = scales;
+    for (let t = 0; t < T; t += TILE_TOKENS) {
+      memory.fill(scratch, 0, SUM_BYTES);
+      let p = panel;
+      for (let k = 0; k < K; k += GROUP) {
+        const blocks = <usize>(min(GROUP, K - k) + 31) >> 5;
+        s += blocks << 4; // past the seeds
+        addGroup16(p, x, s, scratch, <i32>(blocks << 5));
+        p += blocks * PANEL_BLOCK_BYTES;
+        x += blocks << 8;
+        s += 16;
+      }
+      storeTile(scratch, rowScales, y + <usize>t * rowBytes + (<usize>n << 2), rowBytes, min(T - t, TILE_TOKENS), min(N - n, TILE_ROWS));
+    }
+    rowScales += 32;
+  }
+}
+
+function unpackScaledWords(w: usize, firstRow: i32, panel: usize, K: i32): void {
+  for (let k = 0; k < K; k += 32) {
+    const scales = v128.load8x8_s(w + firstRow, 512);
+    const scaleA = i16x8.shuffle(scales, scales, 0, 0, 1, 1, 2, 2, 3, 3);
+    const scaleB = i16x8.shuffle(scales, scales, 4, 4, 5, 5, 6, 6, 7, 7);
+    let p = w + (<usize>firstRow << 2);
+    for (let end = p + 512; p < end; p += 64) {
+      const rowsA = v128.load(p);
+      const rowsB = v128.load(p, 16);
+      v128.store(panel, i16x8.mul(evenBytes(rowsA), scaleA));
+      v128.store(panel, i16x8.mul(evenBytes(rowsB), scaleB), 16);
+      v128.store(panel, i16x8.mul(oddBytes(rowsA), scaleA), 32);
+      v128.store(panel, i16x8.mul(oddBytes(rowsB), scaleB), 48);
+      panel += 64;
+    }
+    w += BLOCK_BYTES;
+  }
+}
+
+/** Row n of W as f32 (K), times `factor`: what `embed` reads. */
+export function rg8Row(w: usize, rowScales: usize, n: i32, y: usize, K: i32, factor: f32): void {
+  const rowScale = load<f32>(rowScales + (<usize>n << 2)) * factor;
+  let block = w + <usize>(n >> 4) * (<usize>(K + 31) >> 5) * BLOCK_BYTES;
+  for (let k = 0; k < K; k++) {
+    const at = k & 31;
+    const weight = <i32>load<i8>(block + <usize>((at >> 2) * 64 + (n & 15) * 4 + (at & 3)));
+    const blockScale = <i32>load<i8>(block + 512 + <usize>(n & 15));
+    store<f32>(y + (<usize>k << 2), <f32>(weight * blockScale) * rowScale);
+    if (at == 31) block += BLOCK_BYTES;
+  }
+}

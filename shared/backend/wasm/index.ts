@@ -1,0 +1,186 @@
+/** The backend on WebAssembly SIMD: every verb calls one kernel of `assembly/` on one preallocated memory. */
+
+import { AerieError } from "../../errors.ts";
+import { rotaryDims } from "../../model/config.ts";
+import type { StateRegion } from "../../model/state-layout.ts";
+import type { WeightRole } from "../../model/weight-table.ts";
+import type { Backend, BackendNeeds, State, WeightWriter } from "../backend.ts";
+import { packedBytes, type WeightDType } from "../packed.ts";
+import { arenaBytes } from "./arena-bytes.ts";
+import { attend } from "./attention.ts";
+import { chooseKernels, FIRST_FREE_BYTE, instantiate, type KernelModules } from "./kernels.ts";
+import { type Counters, Matmul } from "./matmul.ts";
+import { KernelMemory, WASM32_BYTES } from "./memory.ts";
+import { RopeTable } from "./rope.ts";
+import { StateSlots } from "./states.ts";
+import { atOf, type WasmTensor, type WasmWeight, weightAt } from "./tensor.ts";
+
+export interface WasmOptions {
+  /** Bytes that the host lets the model have: weights, states and activations. Default: all that wasm32 addresses, 4 GiB. */
+  readonly budgetBytes?: number;
+  /** Tokens per call, at most; longer calls are split. Default 64. */
+  readonly maxTokens?: number;
+  /** States that lie in the memory at the same time; others wait outside. Default 2. */
+  readonly stateSlots?: number;
+}
+
+export interface WasmBackend extends Backend {
+  readonly memory: KernelMemory;
+  /** Counts since the backend was made. */
+  readonly counters: Readonly<Counters>;
+  /** Reads every byte of the weights once, as fast as this machine can, and returns their number: what benches compare with. */
+  readLoop(): number;
+}
+
+export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options: WasmOptions = {}): WasmBackend {
+  const { budgetBytes = WASM32_BYTES, maxTokens = 64, stateSlots = 2 } = options;
+  const { config, weightBytes, stateLayout } = needs;
+  checkWidths(needs);
+  const chosen = chooseKernels(modules);
+  const memory = new KernelMemory(
+    { weightBytes, stateBytes: stateLayout.bytes, stateSlots, arenaBytes: arenaBytes(config, maxTokens, maxTokens) },
+    budgetBytes,
+  );
+  const kernels = instantiate(chosen.module, memory.memory);
+  const slots = new StateSlots(memory);
+  const counters: Counters = { multiplyAdds: 0, weightBytes: 0, ringBytes: 0 };
+  const matmul = new Matmul(kernels, memory, counters);
+  const angles = maxTokens * (rotaryDims(config) / 2);
+  const ropeTable = new RopeTable(memory, memory.allocate(8 * angles), angles);
+
+  function tensor(rows: number, columns: number): WasmTensor {
+    return { rows, columns, at: memory.allocate(4 * rows * columns), quantised: new Map() };
+  }
+  const address = (state: State, region: StateRegion) => slots.address(state, region);
+
+  return {
+    name: `wasm (${chosen.name})`,
+    maxTokens,
+    memory,
+    counters,
+
+    readLoop() {
+      const bytes = Math.floor(memory.sizes.weightBytes / 64) * 64;
+      memory.scope(() => kernels.readLoop(FIRST_FREE_BYTE, bytes, memory.allocate(16)));
+      return bytes;
+    },
+
+    weight: (role, shape, dtype) => weightWriter(memory, role, shape, dtype),
+    createState: (layout) => slots.create(layout),
+    readState: async (state) => slots.read(state),
+    writeState(state, bytes, position) {
+      slots.write(state, bytes);
+      state.position = position;
+    },
+
+    scope: (body) => memory.scope(body),
+    // An async function runs up to its first wait at once: the copy is made when `read` is called.
+    read: async (x) => memory.f32(atOf(x), x.rows * x.columns).slice(),
+    lastRow: (x): WasmTensor => ({
+      rows: 1,
+      columns: x.columns,
+      at: atOf(x) + 4 * (x.rows - 1) * x.columns,
+      quantised: new Map(),
+    }),
+
+    embed(table, tokens, scale) {
+      const x = tensor(tokens.length, table.shape[1]);
+      for (const [t, token] of tokens.entries()) matmul.row(table, token, x.at + 4 * t * x.columns, scale);
+      return x;
+    },
+    rmsNorm(x, w, eps) {
+      const y = tensor(x.rows, x.columns);
+      kernels.rmsNorm(atOf(x), weightAt(w), y.at, x.rows, x.columns, eps);
+      return y;
+    },
+    matmul(x, w, b) {
+      const y = tensor(x.rows, w.shape[0]);
+      matmul.product(x, 0, w, 0, y.at, 4 * y.columns);
+      matmul.addBias(y.at, b, y.rows, y.columns);
+      return y;
+    },
+    blockMatmul(x, w, b) {
+      const [B, I, O] = w.shape;
+      const y = tensor(x.rows, B * O);
+      for (let k = 0; k < B; k++) matmul.product(x, k * I, w, k, y.at + 4 * k * O, 4 * y.columns);
+      matmul.addBias(y.at, b, y.rows, y.columns);
+      return y;
+    },
+    conv1d(x, w, b, state, taps) {
+      const y = tensor(x.rows, x.columns);
+      kernels.conv1d(
+        atOf(x),
+        weightAt(w),
+        b ? weightAt(b) : 0,
+        y.at,
+        address(state, taps),
+        x.rows,
+        x.columns,
+        w.shape[0],
+      );
+      return y;
+    },
+    rgLru(x, inputGate, recurrenceGate, decay, state, h) {
+      const y = tensor(x.rows, x.columns);
+      const gates = [atOf(inputGate), atOf(recurrenceGate)] as const;
+      const isStart = state.position === 0 ? 1 : 0;
+      kernels.rgLru(atOf(x), ...gates, weightAt(decay), y.at, address(state, h), x.rows, x.columns, isStart);
+      return y;
+    },
+    rope(x, headDim, rotation, state) {
+      const { cos, sin } = ropeTable.angles(rotation, state.position, x.rows);
+      kernels.rope(atOf(x), cos, sin, x.rows, x.columns / headDim, headDim, rotation.dims / 2);
+    },
+    localAttention(q, k, v, shape, windowKeys, state, keys, values) {
+      const out = tensor(q.rows, q.columns);
+      attend(kernels, memory, slots, counters, { q, k, v, shape, windowKeys, state, keys, values, out: out.at });
+      return out;
+    },
+    gatedProduct(activation, gate, x) {
+      const y = tensor(x.rows, x.columns);
+      const kernel = activation === "gelu-tanh" ? kernels.gatedProductGelu : kernels.gatedProductSilu;
+      kernel(atOf(gate), atOf(x), y.at, x.rows * x.columns);
+      return y;
+    },
+    add: (x, y) => void kernels.add(atOf(x), atOf(y), x.rows * x.columns),
+    softCap: (x, cap) => void kernels.softCap(atOf(x), x.rows * x.columns, cap),
+  };
+}
+
+/** Rows are read four numbers at a time, and the next row begins right behind. */
+function checkWidths({ config }: BackendNeeds): void {
+  const { width, lruWidth, mlpWidth, headDim } = config;
+  for (const [name, value] of Object.entries({ width, lruWidth, mlpWidth, headDim })) {
+    if (value % 4 !== 0)
+      throw new AerieError(
+        "kernels",
+        `the wasm backend takes a ${name} that is a multiple of 4, found ${value}: use the reference backend`,
+      );
+  }
+}
+
+function weightWriter(
+  memory: KernelMemory,
+  role: WeightRole,
+  shape: readonly number[],
+  dtype: WeightDType,
+): WeightWriter {
+  const bytes = packedBytes(role, shape, dtype);
+  const at = memory.allocateWeight(bytes);
+  let written = 0;
+  return {
+    write(piece) {
+      if (written + piece.length > bytes) throw wrongLength(bytes, written + piece.length);
+      memory.u8(at + written, piece.length).set(piece);
+      written += piece.length;
+    },
+    finish(): WasmWeight {
+      if (written !== bytes) throw wrongLength(bytes, written);
+      return { shape, role, dtype, at, bytes };
+    },
+  };
+}
+
+function wrongLength(expected: number, found: number): AerieError {
+  return new AerieError("memory.weights", `a weight has ${expected} packed bytes, found ${found}`);
+}

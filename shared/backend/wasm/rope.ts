@@ -1,0 +1,38 @@
+/** The angles of rotary positions, in f64 where there is trigonometry for it, kept for the layers and heads that share them. */
+
+import type { Rotation } from "../backend.ts";
+import type { KernelMemory } from "./memory.ts";
+
+export class RopeTable {
+  readonly #memory: KernelMemory;
+  readonly #at: number;
+  readonly #room: number; // angles
+  #key = "";
+
+  /** `at`: room for `room` cosines and as many sines. */
+  constructor(memory: KernelMemory, at: number, room: number) {
+    this.#memory = memory;
+    this.#at = at;
+    this.#room = room;
+  }
+
+  /** Addresses of cos and sin [T, dims / 2] for the positions from `position` on. */
+  angles({ theta, dims }: Rotation, position: number, T: number): { readonly cos: number; readonly sin: number } {
+    const half = dims / 2;
+    const sinAt = this.#at + 4 * this.#room;
+    const key = `${theta} ${dims} ${position} ${T}`;
+    if (key !== this.#key) {
+      const cos = this.#memory.f32(this.#at, T * half);
+      const sin = this.#memory.f32(sinAt, T * half);
+      for (let j = 0; j < half; j++) {
+        const frequency = theta ** (-j / half);
+        for (let t = 0; t < T; t++) {
+          cos[t * half + j] = Math.cos((position + t) * frequency);
+          sin[t * half + j] = Math.sin((position + t) * frequency);
+        }
+      }
+      this.#key = key;
+    }
+    return { cos: this.#at, sin: sinAt };
+  }
+}
