@@ -13,7 +13,7 @@ import { type Counters, Matmul } from "./matmul.ts";
 import { KernelMemory, WASM32_BYTES } from "./memory.ts";
 import { RopeTable } from "./rope.ts";
 import { StateSlots } from "./states.ts";
-import { atOf, type WasmTensor, type WasmWeight, weightAt } from "./tensor.ts";
+import { atOf, matricesOf, type WasmTensor, type WasmWeight, weightAt } from "./tensor.ts";
 
 export interface WasmOptions {
   /** Bytes that the host lets the model have: weights, states and activations. Default: all that wasm32 addresses, 4 GiB. */
@@ -49,7 +49,7 @@ export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options
   const ropeTable = new RopeTable(memory, memory.allocate(8 * angles), angles);
 
   function tensor(rows: number, columns: number): WasmTensor {
-    return { rows, columns, at: memory.allocate(4 * rows * columns), quantised: new Map() };
+    return { rows, columns, at: memory.allocate(4 * rows * columns), quantised: [] };
   }
   const address = (state: State, region: StateRegion) => slots.address(state, region);
 
@@ -80,7 +80,7 @@ export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options
       rows: 1,
       columns: x.columns,
       at: atOf(x) + 4 * (x.rows - 1) * x.columns,
-      quantised: new Map(),
+      quantised: [],
     }),
 
     embed(table, tokens, scale) {
@@ -95,29 +95,19 @@ export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options
     },
     matmul(x, w, b) {
       const y = tensor(x.rows, w.shape[0]);
-      matmul.product(x, 0, w, 0, y.at, 4 * y.columns);
-      matmul.addBias(y.at, b, y.rows, y.columns);
+      matmul.product(x, 0, w, 0, b ? weightAt(b) : 0, y.at, 4 * y.columns);
       return y;
     },
     blockMatmul(x, w, b) {
       const [B, I, O] = w.shape;
       const y = tensor(x.rows, B * O);
-      for (let k = 0; k < B; k++) matmul.product(x, k * I, w, k, y.at + 4 * k * O, 4 * y.columns);
-      matmul.addBias(y.at, b, y.rows, y.columns);
+      for (let k = 0; k < B; k++)
+        matmul.product(x, k * I, w, k, weightAt(b) + 4 * k * O, y.at + 4 * k * O, 4 * y.columns);
       return y;
     },
     conv1d(x, w, b, state, taps) {
       const y = tensor(x.rows, x.columns);
-      kernels.conv1d(
-        atOf(x),
-        weightAt(w),
-        b ? weightAt(b) : 0,
-        y.at,
-        address(state, taps),
-        x.rows,
-        x.columns,
-        w.shape[0],
-      );
+      kernels.conv1d(atOf(x), weightAt(w), weightAt(b), y.at, address(state, taps), x.rows, x.columns, w.shape[0]);
       return y;
     },
     rgLru(x, inputGate, recurrenceGate, decay, state, h) {
@@ -176,7 +166,7 @@ function weightWriter(
     },
     finish(): WasmWeight {
       if (written !== bytes) throw wrongLength(bytes, written);
-      return { shape, role, dtype, at, bytes };
+      return { shape, dtype, at, matrices: matricesOf(role, shape, dtype, at) };
     },
   };
 }

@@ -8,7 +8,6 @@ type Kernel = (...args: number[]) => number;
 const names = [
   "quantise",
   "add",
-  "addBias",
   "conv1d",
   "f16Matmul",
   "f16Row",
@@ -96,7 +95,7 @@ function dotIsRight(module: WebAssembly.Module): boolean {
   }
   new Float32Array(memory.buffer, rowScales, 16).fill(1);
   kernels.quantise(x, K * 4, q, scales, 1, K, 1, kernels.rg4ReadsWords(), 0);
-  kernels.rg4Matvec(tile, rowScales, q, scales, y, 16, K);
+  kernels.rg4Matvec(tile, rowScales, 0, q, scales, y, 16, K);
   const found = new Float32Array(memory.buffer, y, 16);
   return found.every(
     (sum, row) => sum === activations.reduce((expected, value, k) => expected + value * integer(row, k), 0),

@@ -2,15 +2,19 @@
 
 import type { WeightRole } from "../../model/weight-table.ts";
 import type { Tensor, Weight } from "../backend.ts";
-import { rowScalesBytes, tilesBytes, type WeightDType } from "../packed.ts";
+import { isMatrix, matrixShape, rowScalesBytes, tilesBytes, type WeightDType } from "../packed.ts";
 
 export interface WasmTensor extends Tensor {
   readonly at: number;
   /** Its int8 forms, made by the first product that needs them and shared by the others. */
-  readonly quantised: Map<string, Quantised>;
+  readonly quantised: Quantised[];
 }
 
+/** Columns `from` … `from + columns` of a tensor as the quantised kernels read them (assembly/activations.ts). */
 export interface Quantised {
+  readonly from: number;
+  readonly columns: number;
+  readonly words: boolean;
   readonly q: number;
   readonly scales: number;
   readonly scope: { readonly depth: number; readonly id: number };
@@ -18,9 +22,9 @@ export interface Quantised {
 
 export interface WasmWeight extends Weight {
   readonly at: number;
-  readonly role: WeightRole;
   readonly dtype: WeightDType;
-  readonly bytes: number;
+  /** Its matrices, one or one per block of a gate; none for plain arrays. */
+  readonly matrices: readonly Matrix[];
 }
 
 /** One matrix of a weight: [rows, columns], tiles at `at`, row scales at `rowScales`. */
@@ -35,10 +39,14 @@ export interface Matrix {
 export const atOf = (x: Tensor): number => (x as WasmTensor).at;
 export const weightAt = (w: Weight): number => (w as WasmWeight).at;
 
-/** The `index`-th matrix of a weight with matrices of [rows, columns]. */
-export function matrixOf(w: Weight, index: number, rows: number, columns: number): Matrix {
-  const { at, dtype } = w as WasmWeight;
+/** Where the matrices of a weight lie. */
+export function matricesOf(role: WeightRole, shape: readonly number[], dtype: WeightDType, at: number): Matrix[] {
+  if (!isMatrix(role)) return [];
+  const { count, rows, columns } = matrixShape(role, shape);
   const tiles = tilesBytes(dtype, rows, columns);
   const bytes = tiles + rowScalesBytes(dtype, rows);
-  return { at: at + index * bytes, rowScales: at + index * bytes + tiles, rows, columns, bytes };
+  return Array.from({ length: count }, (_, m) => {
+    const from = at + m * bytes;
+    return { at: from, rowScales: from + tiles, rows, columns, bytes };
+  });
 }

@@ -6,17 +6,19 @@
 
 import { f32Tile } from "./f32";
 import { f16ToF32x4 } from "./half";
+import { nextBias } from "./tile";
 
 const TILE_BYTES_PER_K: usize = 32;
 
 /** `scratch`: one widened tile, K · 64 bytes. */
 export function f16Matmul(
-  w: usize, x: usize, xBytes: usize, y: usize, rowBytes: usize, N: i32, K: i32, T: i32, scratch: usize,
+  w: usize, bias: usize, x: usize, xBytes: usize, y: usize, rowBytes: usize, N: i32, K: i32, T: i32, scratch: usize,
 ): void {
   for (let n = 0; n < N; n += 16) {
     for (let to = scratch, end = scratch + (<usize>K << 6); to < end; to += 16, w += 8)
       v128.store(to, f16ToF32x4(v128.load16x4_u(w)));
-    f32Tile(scratch, x, xBytes, y + (<usize>n << 2), rowBytes, min(N - n, 16), K, T);
+    f32Tile(scratch, bias, x, xBytes, y + (<usize>n << 2), rowBytes, min(N - n, 16), K, T);
+    bias = nextBias(bias, 64);
   }
 }
 

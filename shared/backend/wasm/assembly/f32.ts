@@ -1,23 +1,30 @@
 /**
- * f32 weights.   y[t][n] = Σ_k w[n][k] · x[t][k], k in ascending order, multiply then add: the same bits for every T.
+ * f32 weights.   y[t][n] = Σ_k w[n][k] · x[t][k] + bias[n], k in ascending order, multiply then add: the same bits for every T.
  *
  *    [tile of 16 rows][k] 64 B: rows 0 … 15
  *
  * A splat activation meets 16 rows, so that a lane is a row and nothing is summed across lanes.
  */
 
+import { loadBias, nextBias } from "./tile";
+
 const TILE_BYTES_PER_K: usize = 64;
 
 /** y (T N): `rowBytes` from one row of y to the next, `xBytes` from one row of x to the next. */
-export function f32Matmul(w: usize, x: usize, xBytes: usize, y: usize, rowBytes: usize, N: i32, K: i32, T: i32): void {
+export function f32Matmul(w: usize, bias: usize, x: usize, xBytes: usize, y: usize, rowBytes: usize, N: i32, K: i32, T: i32): void {
   for (let n = 0; n < N; n += 16) {
-    f32Tile(w, x, xBytes, y + (<usize>n << 2), rowBytes, min(N - n, 16), K, T);
+    f32Tile(w, bias, x, xBytes, y + (<usize>n << 2), rowBytes, min(N - n, 16), K, T);
     w += <usize>K * TILE_BYTES_PER_K;
+    bias = nextBias(bias, 64);
   }
 }
 
 /** One tile of `rows` (1 … 16) rows for all tokens. */
-export function f32Tile(tile: usize, x: usize, xBytes: usize, y: usize, rowBytes: usize, rows: i32, K: i32, T: i32): void {
+export function f32Tile(tile: usize, bias: usize, x: usize, xBytes: usize, y: usize, rowBytes: usize, rows: i32, K: i32, T: i32): void {
+  const bias0 = loadBias(bias, 0);
+  const bias1 = loadBias(bias, 16);
+  const bias2 = loadBias(bias, 32);
+  const bias3 = loadBias(bias, 48);
   let t = 0;
   for (; t + 1 < T; t += 2) {
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
@@ -39,8 +46,8 @@ export function f32Tile(tile: usize, x: usize, xBytes: usize, y: usize, rowBytes
       b3 = f32x4.add(b3, f32x4.mul(w3, xb));
       p += TILE_BYTES_PER_K;
     }
-    storeRows(y, rows, a0, a1, a2, a3);
-    storeRows(y + rowBytes, rows, b0, b1, b2, b3);
+    storeRows(y, rows, f32x4.add(a0, bias0), f32x4.add(a1, bias1), f32x4.add(a2, bias2), f32x4.add(a3, bias3));
+    storeRows(y + rowBytes, rows, f32x4.add(b0, bias0), f32x4.add(b1, bias1), f32x4.add(b2, bias2), f32x4.add(b3, bias3));
     x += 2 * xBytes;
     y += 2 * rowBytes;
   }
@@ -55,7 +62,7 @@ export function f32Tile(tile: usize, x: usize, xBytes: usize, y: usize, rowBytes
       a3 = f32x4.add(a3, f32x4.mul(v128.load(p, 48), xa));
       p += TILE_BYTES_PER_K;
     }
-    storeRows(y, rows, a0, a1, a2, a3);
+    storeRows(y, rows, f32x4.add(a0, bias0), f32x4.add(a1, bias1), f32x4.add(a2, bias2), f32x4.add(a3, bias3));
   }
 }
 

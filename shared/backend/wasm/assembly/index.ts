@@ -1,7 +1,7 @@
 /** What the kernel modules export. One source, two modules: with relaxed SIMD and without. */
 
 export { quantise } from "./activations";
-export { add, addBias } from "./add";
+export { add } from "./add";
 export { conv1d } from "./conv1d";
 export { f16Matmul, f16Row } from "./f16";
 export { f32Matmul, f32Row } from "./f32";

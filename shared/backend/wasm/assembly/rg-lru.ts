@@ -1,8 +1,8 @@
 /** The gated diagonal recurrence of the RG-LRU, in place on its state.  Source: RGLRU in recurrentgemma/torch/layers.py
  *    log a = decay · σ(r)      h[e] ← a · h[e] + √(1 − a²) · σ(i) · x          e = 0 … E−1
- *  √(1 − a²) goes through expm1, for 1 − exp(2 log a) loses every digit once a is near 1.  */
+ *  With m = expm1(log a), a is 1 + m and 1 − a² is −m (2 + m): one exponential for both, and no digit is lost once a is near 1.  */
 
-import { exp4, expm14, sigmoid4 } from "./vector-math";
+import { expm14, sigmoid4 } from "./vector-math";
 
 export function rgLru(
   x: usize, //     (T E) f32  output of the convolution
@@ -22,8 +22,9 @@ export function rgLru(
       let next = gated;
       if (!isStart) {
         const logA = f32x4.mul(v128.load(decay + e), sigmoid4(v128.load(r + e)));
-        const multiplier = f32x4.sqrt(f32x4.neg(expm14(f32x4.add(logA, logA))));
-        next = f32x4.add(f32x4.mul(exp4(logA), v128.load(h + e)), f32x4.mul(multiplier, gated));
+        const m = expm14(logA);
+        const multiplier = f32x4.sqrt(f32x4.neg(f32x4.mul(m, f32x4.add(f32x4.splat(2), m))));
+        next = f32x4.add(f32x4.mul(f32x4.add(f32x4.splat(1), m), v128.load(h + e)), f32x4.mul(multiplier, gated));
       }
       v128.store(h + e, next);
       v128.store(y + e, next);

@@ -14,13 +14,13 @@
  */
 
 import { GROUP } from "./activations";
-import { addGroup16, dot16, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS } from "./tile";
+import { addGroup16, dot16, loadBias, nextBias, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS } from "./tile";
 
 const BLOCK_BYTES: usize = 528;
 const PANEL_BLOCK_BYTES: usize = 512;
 
-/** y (N₁₆) f32 = W (N K) · x (K). y has room for N rounded up to 16. */
-export function rg8Matvec(w: usize, rowScales: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+/** y (N₁₆) f32 = W (N K) · x (K) + bias. y has room for N rounded up to 16. */
+export function rg8Matvec(w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
   for (let n = 0; n < N; n += 16) {
     let y0 = f32x4.splat(0), y1 = y0, y2 = y0, y3 = y0;
     let x = q;
@@ -56,11 +56,12 @@ export function rg8Matvec(w: usize, rowScales: usize, q: usize, scales: usize, y
       y3 = f32x4.add(y3, f32x4.mul(f32x4.convert_i32x4_s(i3), scale));
       s += 4;
     }
-    v128.store(y, f32x4.mul(y0, v128.load(rowScales)));
-    v128.store(y, f32x4.mul(y1, v128.load(rowScales, 16)), 16);
-    v128.store(y, f32x4.mul(y2, v128.load(rowScales, 32)), 32);
-    v128.store(y, f32x4.mul(y3, v128.load(rowScales, 48)), 48);
+    v128.store(y, f32x4.add(f32x4.mul(y0, v128.load(rowScales)), loadBias(bias, 0)));
+    v128.store(y, f32x4.add(f32x4.mul(y1, v128.load(rowScales, 16)), loadBias(bias, 16)), 16);
+    v128.store(y, f32x4.add(f32x4.mul(y2, v128.load(rowScales, 32)), loadBias(bias, 32)), 32);
+    v128.store(y, f32x4.add(f32x4.mul(y3, v128.load(rowScales, 48)), loadBias(bias, 48)), 48);
     y += 64;
+    bias = nextBias(bias, 64);
     rowScales += 64;
   }
 }
@@ -85,9 +86,9 @@ export function rg8ScratchBytes(K: i32): usize {
   return SUM_BYTES + (<usize>(K + 31) >> 5) * PANEL_BLOCK_BYTES;
 }
 
-/** y (T N) f32 = x (T K) · Wᵀ. Block scales go into the i16 panel, so the inner loop is nothing but dot and add. */
+/** y (T N) f32 = x (T K) · Wᵀ + bias. Block scales go into the i16 panel, so the inner loop is nothing but dot and add. */
 export function rg8Gemm(
-  w: usize, rowScales: usize, q: usize, scales: usize, y: usize, rowBytes: usize, N: i32, K: i32, T: i32, scratch: usize,
+  w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, rowBytes: usize, N: i32, K: i32, T: i32, scratch: usize,
 ): void {
   const panel = scratch + SUM_BYTES;
   const tileBytes = (<usize>(K + 31) >> 5) * BLOCK_BYTES;
@@ -106,9 +107,10 @@ export function rg8Gemm(
         x += blocks << 8;
         s += 16;
       }
-      storeTile(scratch, rowScales, y + <usize>t * rowBytes + (<usize>n << 2), rowBytes, min(T - t, TILE_TOKENS), min(N - n, TILE_ROWS));
+      storeTile(scratch, rowScales, bias, y + <usize>t * rowBytes + (<usize>n << 2), rowBytes, min(T - t, TILE_TOKENS), min(N - n, TILE_ROWS));
     }
     rowScales += 32;
+    bias = nextBias(bias, 32);
   }
 }
 

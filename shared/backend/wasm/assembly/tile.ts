@@ -52,13 +52,15 @@ export function addGroup16(panel: usize, q: usize, scales: usize, sum: usize, si
   v128.store(sum, f32x4.add(v128.load(sum, 16), f32x4.mul(f32x4.convert_i32x4_s(rowsB), scale)), 16);
 }
 
-/** y[t][0 … rows) = sum[t] · row scales, for the tokens (1 … 4) and rows (1 … 8) that exist. */
-export function storeTile(sum: usize, rowScales: usize, y: usize, rowBytes: usize, tokens: i32, rows: i32): void {
+/** y[t][0 … rows) = sum[t] · row scales + bias, for the tokens (1 … 4) and rows (1 … 8) that exist. */
+export function storeTile(sum: usize, rowScales: usize, bias: usize, y: usize, rowBytes: usize, tokens: i32, rows: i32): void {
   const scalesA = v128.load(rowScales);
   const scalesB = v128.load(rowScales, 16);
+  const biasA = loadBias(bias, 0);
+  const biasB = loadBias(bias, 16);
   for (let t = 0; t < tokens; t++) {
-    const a = f32x4.mul(v128.load(sum), scalesA);
-    const b = f32x4.mul(v128.load(sum, 16), scalesB);
+    const a = f32x4.add(f32x4.mul(v128.load(sum), scalesA), biasA);
+    const b = f32x4.add(f32x4.mul(v128.load(sum, 16), scalesB), biasB);
     if (rows == TILE_ROWS) {
       v128.store(y, a);
       v128.store(y, b, 16);
@@ -70,4 +72,15 @@ export function storeTile(sum: usize, rowScales: usize, y: usize, rowBytes: usiz
     sum += 32;
     y += rowBytes;
   }
+}
+
+/** Four biases; an address of 0 stands for none. Adding 0 keeps every bit but the sign of −0, whatever T is. */
+// @ts-ignore: decorator
+@inline export function loadBias(bias: usize, offset: usize): v128 {
+  return bias == 0 ? f32x4.splat(0) : v128.load(bias + offset);
+}
+
+// @ts-ignore: decorator
+@inline export function nextBias(bias: usize, bytes: usize): usize {
+  return bias == 0 ? 0 : bias + bytes;
 }
