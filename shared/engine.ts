@@ -52,12 +52,17 @@ export function absorb(model: Model, state: State, tokens: readonly number[]): v
   for (const part of parts(model, tokens)) forward(model, state, part, () => undefined);
 }
 
-/** Consumes tokens and returns the logits [V] that follow the last of them. */
-export async function lastLogits(model: Model, state: State, tokens: readonly number[]): Promise<Float32Array> {
+/** Consumes tokens and returns the logits [V] that follow the last of them, in `into` if it is given. */
+export async function lastLogits(
+  model: Model,
+  state: State,
+  tokens: readonly number[],
+  into?: Float32Array,
+): Promise<Float32Array> {
   const { backend } = model;
   const split = parts(model, tokens);
   for (const part of split.slice(0, -1)) forward(model, state, part, () => undefined);
-  return forward(model, state, split[split.length - 1], (x) => backend.read(head(model, backend.lastRow(x))));
+  return forward(model, state, split[split.length - 1], (x) => backend.read(head(model, backend.lastRow(x)), into));
 }
 
 /** Consumes tokens and returns the logits [T · V] that follow each of them. */
@@ -80,9 +85,9 @@ function parts({ backend, config }: Model, tokens: readonly number[]): (readonly
   return Array.from({ length: calls }, (_, i) => tokens.slice(i * backend.maxTokens, (i + 1) * backend.maxTokens));
 }
 
-/** Consumes one token and returns the logits [V] that follow it. */
-export const step = (model: Model, state: State, token: number): Promise<Float32Array> =>
-  lastLogits(model, state, [token]);
+/** Consumes one token and returns the logits [V] that follow it, in `into` if it is given. */
+export const step = (model: Model, state: State, token: number, into?: Float32Array): Promise<Float32Array> =>
+  lastLogits(model, state, [token], into);
 
 /** Final norm, output matrix, soft cap: x [T, D] → logits [T, V]. */
 function head({ backend, config, weights }: Model, x: Tensor): Tensor {

@@ -72,8 +72,9 @@ export async function* generate(
   const firstIndex = output.length; // taken now: the caller's array may grow while this runs
   const outputCounts = countTokens(output);
   const ids: number[] = [];
+  const following = new Float32Array(model.config.vocabSize);
 
-  for (let next = logits; ; next = await step(model, state, ids[ids.length - 1])) {
+  for (let next = logits; ; next = await step(model, state, ids[ids.length - 1], following)) {
     const sampled = sample(
       next,
       sampling,

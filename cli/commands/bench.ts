@@ -113,6 +113,7 @@ function randomModel({ shape, weights, embedding, ring, kernels }: BenchOptions)
 async function measure(model: Model, backend: WasmBackend, options: BenchOptions): Promise<Test[]> {
   const { prompt, generate, depth: depths, repeats } = options;
   const tokens = randomTokens(Math.max(prompt, generate, ...depths), model.config.vocabSize);
+  const logits = new Float32Array(model.config.vocabSize);
   const arms: Arm[] = [];
   const meta = new Map<string, { test: string; depth: number; tokens: number; weightBytes: number }>();
   for (const depth of depths) {
@@ -138,7 +139,7 @@ async function measure(model: Model, backend: WasmBackend, options: BenchOptions
     if (prompt > 0) add(`pp${prompt}`, prompt, () => prefill(model, state, tokens.slice(0, prompt)));
     if (generate > 0)
       add(`tg${generate}`, generate, async () => {
-        for (const token of tokens.slice(0, generate)) await step(model, state, token);
+        for (const token of tokens.slice(0, generate)) await step(model, state, token, logits);
       });
   }
   const loop = "read loop";

@@ -96,8 +96,8 @@ export interface Backend {
 
   /** Runs `body`; tensors made inside are released at its end. Scopes nest. */
   scope<Result>(body: () => Result): Result;
-  /** Copies a tensor out: [rows · columns]. */
-  read(x: Tensor): Promise<Float32Array>;
+  /** Copies a tensor out: [rows · columns], into `into` if it is given, which spares an allocation for every token. */
+  read(x: Tensor, into?: Float32Array): Promise<Float32Array>;
   /** A view of the last row of x [T, N] → [1, N]. */
   lastRow(x: Tensor): Tensor;
 

@@ -75,7 +75,10 @@ export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options
 
     scope: (body) => memory.scope(body),
     // An async function runs up to its first wait at once: the copy is made when `read` is called.
-    read: async (x) => memory.f32(atOf(x), x.rows * x.columns).slice(),
+    async read(x, into = new Float32Array(x.rows * x.columns)) {
+      into.set(memory.f32(atOf(x), x.rows * x.columns));
+      return into;
+    },
     lastRow: (x): WasmTensor => ({
       rows: 1,
       columns: x.columns,
@@ -99,10 +102,9 @@ export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options
       return y;
     },
     blockMatmul(x, w, b) {
-      const [B, I, O] = w.shape;
+      const [B, , O] = w.shape;
       const y = tensor(x.rows, B * O);
-      for (let k = 0; k < B; k++)
-        matmul.product(x, k * I, w, k, weightAt(b) + 4 * k * O, y.at + 4 * k * O, 4 * y.columns);
+      matmul.blockProduct(x, w, b, y);
       return y;
     },
     conv1d(x, w, b, state, taps) {

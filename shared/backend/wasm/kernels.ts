@@ -7,6 +7,7 @@ type Kernel = (...args: number[]) => number;
 
 const names = [
   "quantise",
+  "quantiseBlocks",
   "add",
   "conv1d",
   "f16Matmul",
@@ -19,11 +20,13 @@ const names = [
   "packRg4",
   "packRg8",
   "readLoop",
+  "rg4BlockMatvec",
   "rg4Gemm",
   "rg4Matvec",
   "rg4ReadsWords",
   "rg4Row",
   "rg4ScratchBytes",
+  "rg8BlockMatvec",
   "rg8Gemm",
   "rg8Matvec",
   "rg8Row",

@@ -1,10 +1,10 @@
 /** Products with weights of any dtype: which kernel, on which form of the activations. */
 
 import type { Tensor, Weight } from "../backend.ts";
-import { ACTIVATION_GROUP, BLOCK_COLUMNS } from "../packed.ts";
+import { ACTIVATION_GROUP, BLOCK_COLUMNS, TILE_ROWS } from "../packed.ts";
 import type { Kernels } from "./kernels.ts";
 import type { KernelMemory } from "./memory.ts";
-import { atOf, type Matrix, type Quantised, type WasmTensor, type WasmWeight } from "./tensor.ts";
+import { atOf, type Matrix, type Quantised, type WasmTensor, type WasmWeight, weightAt } from "./tensor.ts";
 
 /** Work done, by the arguments that the kernels were called with. */
 export interface Counters {
@@ -91,11 +91,8 @@ export class Matmul {
   }
 
   #quantise(x: Tensor, from: number, columns: number, words: boolean): Quantised {
-    const { quantised } = x as WasmTensor;
-    for (const made of quantised) {
-      if (made.from === from && made.columns === columns && made.words === words && this.#memory.isOpen(made.scope))
-        return made;
-    }
+    const made = this.#find(x as WasmTensor, from, columns, words);
+    if (made) return made;
     const S = x.rows === 1 ? 1 : TILE_TOKENS;
     const tokens = Math.ceil(x.rows / S) * S;
     const blocks = Math.ceil(columns / BLOCK_COLUMNS);
@@ -104,9 +101,52 @@ export class Matmul {
     const scales = this.#memory.allocate(tokens * (blocks + groups) * 4);
     const padded = columns % BLOCK_COLUMNS === 0 ? 0 : this.#memory.allocate(ACTIVATION_GROUP * 4);
     this.#kernels.quantise(atOf(x) + 4 * from, 4 * x.columns, q, scales, x.rows, columns, S, words ? 1 : 0, padded);
-    const fresh = { from, columns, words, q, scales, scope: this.#memory.currentScope() };
+    return this.#keep(x as WasmTensor, { from, columns, words, q, scales });
+  }
+
+  #find({ quantised }: WasmTensor, from: number, columns: number, words: boolean): Quantised | null {
+    for (const made of quantised) {
+      if (made.from === from && made.columns === columns && made.words === words && this.#memory.isOpen(made.scope))
+        return made;
+    }
+    return null;
+  }
+
+  #keep({ quantised }: WasmTensor, made: Omit<Quantised, "scope">): Quantised {
+    const fresh = { ...made, scope: this.#memory.currentScope() };
     quantised.push(fresh);
     return fresh;
+  }
+
+  /** One token through all matrices of a gate, b [B, O] included: one stream of weights instead of B short ones. */
+  blockProduct(x: Tensor, w: Weight, b: Weight, y: WasmTensor): void {
+    const { dtype, matrices, at } = w as WasmWeight;
+    const [{ rows, columns }] = matrices;
+    const isOneStream =
+      x.rows === 1 && (dtype === "rg8" || dtype === "rg4") && columns % BLOCK_COLUMNS === 0 && rows % TILE_ROWS === 0;
+    if (!isOneStream) {
+      for (let m = 0; m < matrices.length; m++)
+        this.product(x, m * columns, w, m, weightAt(b) + 4 * m * rows, y.at + 4 * m * rows, 4 * y.columns);
+      return;
+    }
+    const { q, scales } = this.#quantiseBlocks(x as WasmTensor, columns, dtype === "rg8" || this.#rg4ReadsWords);
+    const matvec = dtype === "rg8" ? this.#kernels.rg8BlockMatvec : this.#kernels.rg4BlockMatvec;
+    matvec(at, weightAt(b), q, scales, y.at, matrices.length, rows, columns);
+    this.#counters.multiplyAdds += matrices.length * rows * columns;
+    this.#counters.weightBytes += matrices.length * matrices[0].bytes;
+  }
+
+  /** A single token whose every `columns` are quantised apart. */
+  #quantiseBlocks(x: WasmTensor, columns: number, words: boolean): Quantised {
+    const made = this.#find(x, -1, columns, words);
+    if (made) return made;
+    const blocks = x.columns / columns;
+    const q = this.#memory.allocate(x.columns * (words ? 2 : 1));
+    const scales = this.#memory.allocate(
+      blocks * (columns / BLOCK_COLUMNS + Math.ceil(columns / ACTIVATION_GROUP)) * 4,
+    );
+    this.#kernels.quantiseBlocks(x.at, q, scales, blocks, columns, words ? 1 : 0);
+    return this.#keep(x, { from: -1, columns, words, q, scales });
   }
 
   /** factor · row n of w, into y: what `embed` looks up. */

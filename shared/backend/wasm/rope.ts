@@ -7,7 +7,10 @@ export class RopeTable {
   readonly #memory: KernelMemory;
   readonly #at: number;
   readonly #room: number; // angles
-  #key = "";
+  #position = -1;
+  #T = 0;
+  #theta = 0;
+  #half = 0;
 
   /** `at`: room for `room` cosines and as many sines. */
   constructor(memory: KernelMemory, at: number, room: number) {
@@ -20,8 +23,7 @@ export class RopeTable {
   angles({ theta, dims }: Rotation, position: number, T: number): { readonly cos: number; readonly sin: number } {
     const half = dims / 2;
     const sinAt = this.#at + 4 * this.#room;
-    const key = `${theta} ${dims} ${position} ${T}`;
-    if (key !== this.#key) {
+    if (position !== this.#position || T !== this.#T || theta !== this.#theta || half !== this.#half) {
       const cos = this.#memory.f32(this.#at, T * half);
       const sin = this.#memory.f32(sinAt, T * half);
       for (let j = 0; j < half; j++) {
@@ -31,7 +33,10 @@ export class RopeTable {
           sin[t * half + j] = Math.sin((position + t) * frequency);
         }
       }
-      this.#key = key;
+      this.#position = position;
+      this.#T = T;
+      this.#theta = theta;
+      this.#half = half;
     }
     return { cos: this.#at, sin: sinAt };
   }

@@ -10,7 +10,7 @@ export interface WasmTensor extends Tensor {
   readonly quantised: Quantised[];
 }
 
-/** Columns `from` … `from + columns` of a tensor as the quantised kernels read them (assembly/activations.ts). */
+/** Columns `from` … `from + columns` of a tensor, or all of them apart in every `columns` (`from` −1), as the kernels read them. */
 export interface Quantised {
   readonly from: number;
   readonly columns: number;

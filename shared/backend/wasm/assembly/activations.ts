@@ -46,6 +46,17 @@ export function quantise(
   }
 }
 
+/** One token (B·K), every K of which begin new blocks and groups: what the block-diagonal gates read. K: a multiple of 32. */
+export function quantiseBlocks(x: usize, q: usize, scales: usize, B: i32, K: i32, words: bool): void {
+  const groups = (K + GROUP - 1) / GROUP;
+  for (let b = 0; b < B; b++) {
+    quantiseToken(x, q, scales, K, 4, words, 0);
+    x += <usize>K << 2;
+    q += <usize>K << (words ? 1 : 0);
+    scales += <usize>((K >> 5) + groups) << 2;
+  }
+}
+
 /** One token into its slot; `step` is the distance from one piece of 4 bytes to this token's next. */
 function quantiseToken(x: usize, q: usize, scales: usize, K: i32, step: usize, words: bool, padded: usize): void {
   for (let k = 0; k < K; k += GROUP) {

@@ -13,15 +13,9 @@ export function conv1d(
 ): void {
   const rowBytes = <usize>E << 2;
   for (let t = 0; t < T; t++) {
-    for (let e: usize = 0; e < rowBytes; e += 16) {
-      let sum = v128.load(b + e);
-      for (let j = 0; j < taps; j++) {
-        const row = t + j - (taps - 1);
-        const input = row < 0 ? state + <usize>(row + taps - 1) * rowBytes : u + <usize>row * rowBytes;
-        sum = f32x4.add(sum, f32x4.mul(v128.load(w + <usize>j * rowBytes + e), v128.load(input + e)));
-      }
-      v128.store(y + e, sum);
-    }
+    addTap(w, inputRow(u, state, rowBytes, t - (taps - 1), taps), b, y, rowBytes);
+    for (let j = 1; j < taps; j++)
+      addTap(w + <usize>j * rowBytes, inputRow(u, state, rowBytes, t + j - (taps - 1), taps), y, y, rowBytes);
     y += rowBytes;
   }
   const kept = taps - 1;
@@ -31,4 +25,16 @@ export function conv1d(
     memory.copy(state, state + <usize>T * rowBytes, <usize>(kept - T) * rowBytes);
     memory.copy(state + <usize>(kept - T) * rowBytes, u, <usize>T * rowBytes);
   }
+}
+
+/** Row `t` of the inputs; those before this call lie in the state. */
+// @ts-ignore: decorator
+@inline function inputRow(u: usize, state: usize, rowBytes: usize, t: i32, taps: i32): usize {
+  return t < 0 ? state + <usize>(t + taps - 1) * rowBytes : u + <usize>t * rowBytes;
+}
+
+/** y = sum + w ⊙ u over one row. */
+function addTap(w: usize, u: usize, sum: usize, y: usize, rowBytes: usize): void {
+  for (let end = y + rowBytes; y < end; y += 16, w += 16, u += 16, sum += 16)
+    v128.store(y, f32x4.add(v128.load(sum), f32x4.mul(v128.load(w), v128.load(u))));
 }

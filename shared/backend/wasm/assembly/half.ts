@@ -1,12 +1,17 @@
 /** binary16 and f32: exact widening of four, and rounding of one to nearest, ties to even, as `dtype.ts` defines it. */
 
-const TWO_TO_112: f32 = reinterpret<f32>(0x77800000); // moves the exponent's bias from 15 to 127
+// In memory, because V8 13.6 rebuilds a v128 constant at every use.
+const CONSTANTS = memory.data<u32>([
+  0x7fff, 0x7fff, 0x7fff, 0x7fff,
+  0x8000, 0x8000, 0x8000, 0x8000,
+  0x77800000, 0x77800000, 0x77800000, 0x77800000, // 2¹¹² as f32: moves the exponent's bias from 15 to 127
+], 16);
 
 /** Four halves, zero-extended to i32 lanes. Finite numbers, subnormals included: multiplying by a power of two is exact. */
 // @ts-ignore: decorator
 @inline export function f16ToF32x4(halves: v128): v128 {
-  const magnitude = f32x4.mul(i32x4.shl(v128.and(halves, i32x4.splat(0x7fff)), 13), f32x4.splat(TWO_TO_112));
-  return v128.or(magnitude, i32x4.shl(v128.and(halves, i32x4.splat(0x8000)), 16));
+  const magnitude = f32x4.mul(i32x4.shl(v128.and(halves, v128.load(CONSTANTS)), 13), v128.load(CONSTANTS, 32));
+  return v128.or(magnitude, i32x4.shl(v128.and(halves, v128.load(CONSTANTS, 16)), 16));
 }
 
 export function f32ToF16(x: f32): u16 {

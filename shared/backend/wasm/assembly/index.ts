@@ -1,6 +1,6 @@
 /** What the kernel modules export. One source, two modules: with relaxed SIMD and without. */
 
-export { quantise } from "./activations";
+export { quantise, quantiseBlocks } from "./activations";
 export { add } from "./add";
 export { conv1d } from "./conv1d";
 export { f16Matmul, f16Row } from "./f16";
@@ -9,8 +9,8 @@ export { gatedProductGelu, gatedProductSilu } from "./gated-product";
 export { localAttention } from "./local-attention";
 export { packRg4, packRg8 } from "./pack";
 export { readLoop } from "./read-loop";
-export { rg4Gemm, rg4Matvec, rg4Row, rg4ScratchBytes } from "./rg4";
-export { rg8Gemm, rg8Matvec, rg8Row, rg8ScratchBytes } from "./rg8";
+export { rg4BlockMatvec, rg4Gemm, rg4Matvec, rg4Row, rg4ScratchBytes } from "./rg4";
+export { rg8BlockMatvec, rg8Gemm, rg8Matvec, rg8Row, rg8ScratchBytes } from "./rg8";
 export { rgLru } from "./rg-lru";
 export { ringLoad, ringRound, ringStore } from "./ring";
 export { rmsNorm } from "./rms-norm";

@@ -75,6 +75,20 @@ export function rg4Matvec(w: usize, rowScales: usize, bias: usize, q: usize, sca
   }
 }
 
+/** y (B·N) = W_b (N K) · x_b + bias_b for B matrices back to back, each with its row scales behind it. K: a multiple of 32, N of 16. */
+export function rg4BlockMatvec(w: usize, bias: usize, q: usize, scales: usize, y: usize, B: i32, N: i32, K: i32): void {
+  const tilesBytes = <usize>(N >> 4) * (<usize>K >> 5) * BLOCK_BYTES;
+  const scaleBytes = <usize>((K >> 5) + (K + GROUP - 1) / GROUP) << 2;
+  for (let b = 0; b < B; b++) {
+    rg4Matvec(w, w + tilesBytes, bias, q, scales, y, N, K);
+    w += tilesBytes + (<usize>N << 2);
+    q += RELAXED ? <usize>K : <usize>K << 1;
+    scales += scaleBytes;
+    y += <usize>N << 2;
+    bias += <usize>N << 2;
+  }
+}
+
 /** i16 sum += 8 weights of each of 4 rows.  relaxed: x0, x1 = k0…3, k4…7.  baseline: (k0 k2) (k1 k3) (k4 k6) (k5 k7). */
 // @ts-ignore: decorator
 @inline function addNibbles(sum: v128, w: v128, mask: v128, x0: v128, x1: v128, x2: v128, x3: v128): v128 {

@@ -66,6 +66,20 @@ export function rg8Matvec(w: usize, rowScales: usize, bias: usize, q: usize, sca
   }
 }
 
+/** y (B·N) = W_b (N K) · x_b + bias_b for B matrices back to back, each with its row scales behind it. K: a multiple of 32, N of 16. */
+export function rg8BlockMatvec(w: usize, bias: usize, q: usize, scales: usize, y: usize, B: i32, N: i32, K: i32): void {
+  const tilesBytes = <usize>(N >> 4) * (<usize>K >> 5) * BLOCK_BYTES;
+  const scaleBytes = <usize>((K >> 5) + (K + GROUP - 1) / GROUP) << 2;
+  for (let b = 0; b < B; b++) {
+    rg8Matvec(w, w + tilesBytes, bias, q, scales, y, N, K);
+    w += tilesBytes + (<usize>N << 2);
+    q += <usize>K << 1;
+    scales += scaleBytes;
+    y += <usize>N << 2;
+    bias += <usize>N << 2;
+  }
+}
+
 // @ts-ignore: decorator
 @inline function evenBytes(w: v128): v128 {
   return i16x8.shr_s(i16x8.shl(w, 8), 8);
