@@ -6,6 +6,7 @@ import { AerieError, OptionError } from "../shared/errors.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { chatCommand } from "./commands/chat.ts";
 import { completeCommand } from "./commands/complete.ts";
+import { convertCommand } from "./commands/convert.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { logitsCommand } from "./commands/logits.ts";
 
@@ -17,7 +18,7 @@ const program = new Command("aerie")
   .description("Fixed-state language models: Griffin, Hawk, RecurrentGemma.")
   .version(packageJson.version)
   .addHelpText("after", "\nExit codes: 0 done, 1 failed, 2 called wrongly.\n");
-for (const command of [inspectCommand, logitsCommand, completeCommand, chatCommand, benchCommand])
+for (const command of [inspectCommand, logitsCommand, completeCommand, chatCommand, convertCommand, benchCommand])
   program.addCommand(command);
 for (const command of [program, ...program.commands]) {
   command.exitOverride();

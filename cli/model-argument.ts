@@ -10,7 +10,6 @@ import { wasmBackend } from "../shared/backend/wasm/index.ts";
 import { wasmPacker } from "../shared/backend/wasm/packer.ts";
 import { readText } from "../shared/checkpoint/byte-source.ts";
 import { matrixDTypes } from "../shared/checkpoint/matrix-dtypes.ts";
-import type { TilePacker } from "../shared/checkpoint/pack.ts";
 import { parseStrictJson } from "../shared/checkpoint/strict-json.ts";
 import type { Model } from "../shared/engine.ts";
 import { AerieError, TokenizerError } from "../shared/errors.ts";
@@ -19,6 +18,7 @@ import type { RingDType } from "../shared/model/state-layout.ts";
 import { ChatEncoder } from "../shared/tokenizer/chat-encoder.ts";
 import { findChatTemplate, parseChatTemplate } from "../shared/tokenizer/chat-template.ts";
 import { parseTokenizer, type Tokenizer } from "../shared/tokenizer/tokenizer.ts";
+import { sha256Hasher } from "./bundle-folder.ts";
 import { loadKernels } from "./kernels.ts";
 import { type NodeFolder, nodeFolder } from "./node-folder.ts";
 import { formatBytes, progress } from "./progress.ts";
@@ -31,7 +31,7 @@ const backends = {
 export interface ModelOptions {
   readonly backend: keyof typeof backends;
   readonly window: "deepmind" | "hf";
-  readonly ring: RingDType;
+  readonly ring?: RingDType;
   readonly weights?: WeightDType;
   readonly embedding?: WeightDType;
 }
@@ -39,7 +39,10 @@ export interface ModelOptions {
 /** Adds the argument and the options that every command with a model takes. */
 export function withModel(command: Command): Command {
   return command
-    .argument("<model>", "folder in Hugging Face's RecurrentGemma format, or one .safetensors file of such a folder")
+    .argument(
+      "<model>",
+      "a bundle, a folder in Hugging Face's RecurrentGemma format, or one .safetensors file of such a folder",
+    )
     .addOption(windowOption())
     .addOption(ringOption());
 }
@@ -50,9 +53,7 @@ export const windowOption = (): Option =>
     .default("deepmind");
 
 export const ringOption = (): Option =>
-  new Option("--ring <dtype>", "how the state stores attention keys and values")
-    .choices(["f32", "f16", "i8"])
-    .default("f32");
+  new Option("--ring <dtype>", "how the state stores attention keys and values").choices(["f32", "f16", "i8"]);
 
 const dtypes = ["f32", "f16", "rg8", "rg4"] as const;
 
@@ -94,21 +95,18 @@ export function openModel(path: string, options: ModelOptions): Promise<Model> {
       return await loadModel(folder, (needs) => backends[options.backend](needs, 64), {
         ...(weightsFile && { weightsFile }),
         window: options.window,
-        ring: options.ring,
-        dtypes: matrixDTypes(options.weights ?? "f32", options.embedding),
-        packer: lazyPacker(),
+        ...(options.ring && { ring: options.ring }),
+        ...(options.weights && {
+          dtypes: matrixDTypes(options.weights, options.embedding),
+          packer: wasmPacker(loadKernels(), 2 ** 16),
+        }),
+        createHasher: sha256Hasher,
         onProgress: bar.update,
       });
     } finally {
       bar.stop();
     }
   });
-}
-
-/** Quantises where a matrix asks for it; the kernels are loaded only then. */
-function lazyPacker(): TilePacker {
-  const modules = loadKernels();
-  return wasmPacker(modules, 2 ** 16);
 }
 
 export interface TextSide {

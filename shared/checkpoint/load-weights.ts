@@ -7,9 +7,10 @@ import type { ModelConfig } from "../model/config.ts";
 import { type WeightSpec, weightTable } from "../model/weight-table.ts";
 import { type ModelWeights, mapWeights, weightLeaves } from "../model/weight-tree.ts";
 import { dtypeOf, f32Matrices, type MatrixDTypes } from "./matrix-dtypes.ts";
-import { noPacker, packWeight, type TilePacker } from "./pack.ts";
-import { prepare, preparedShape } from "./prepare.ts";
-import { checkDType, readF32, type TensorEntry } from "./safetensors.ts";
+import { noPacker, type TilePacker } from "./pack.ts";
+import { packTensor } from "./pack-tensor.ts";
+import { preparedShape } from "./prepare.ts";
+import { checkDType, type TensorEntry } from "./safetensors.ts";
 import { shown } from "./strict-json.ts";
 
 export interface LoadOptions {
@@ -42,14 +43,12 @@ export async function loadWeights(
   let doneBytes = 0;
   const loaded = new Map<string, Weight>();
   for (const { spec, entry } of leaves) {
-    const { role } = spec;
-    const { shape, values } = prepare(spec, await readF32(entry));
-    const dtype = dtypeOf(role, spec.shape, dtypes);
-    const writer = backend.weight(role, shape, dtype);
-    packWeight(role, shape, dtype, values, packer, (bytes) => writer.write(bytes));
+    const dtype = dtypeOf(spec.role, spec.shape, dtypes);
+    const writer = backend.weight(spec.role, preparedShape(spec.role, spec.shape), dtype);
+    const report = (bytes: number) => options.onProgress?.(doneBytes + bytes, totalBytes);
+    await packTensor(spec, entry, { dtype, packer, onProgress: report }, (bytes) => writer.write(bytes));
     loaded.set(spec.name, writer.finish());
     doneBytes += entry.bytes;
-    await options.onProgress?.(doneBytes, totalBytes);
   }
   return mapWeights(table, ({ spec }) => loaded.get(spec.name) as Weight);
 }

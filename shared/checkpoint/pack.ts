@@ -2,6 +2,7 @@
 
 import { f32ToF16 } from "../backend/dtype.ts";
 import { isMatrix, matrixShape, rowScalesBytes, TILE_ROWS, type WeightDType } from "../backend/packed.ts";
+import { CheckpointError } from "../errors.ts";
 import type { WeightRole } from "../model/weight-table.ts";
 
 /** Quantises one tile: up to 16 rows of `columns` f32 each, row-major. What it returns is valid until the next call. */
@@ -21,59 +22,93 @@ export const noPacker: TilePacker = {
   },
 };
 
-/** Packs a weight, row-major as `prepare` returns it, a tile at a time: `write` gets the bytes in order. */
-export function packWeight(
+/** Packs a whole weight, row-major as `prepare` returns it. `write` gets the bytes in order, and is awaited. */
+export async function packWeight(
   role: WeightRole,
   shape: readonly number[],
   dtype: WeightDType,
   values: Float32Array,
   packer: TilePacker,
-  write: (bytes: Uint8Array) => void,
-): void {
+  write: (bytes: Uint8Array) => unknown,
+): Promise<void> {
   if (!isMatrix(role)) {
-    write(bytesOf(values));
+    await write(bytesOf(values));
     return;
   }
   const { count, rows, columns } = matrixShape(role, shape);
   for (let m = 0; m < count; m++) {
-    const matrix = values.subarray(m * rows * columns, (m + 1) * rows * columns);
-    packMatrix(role === "gate" ? transposed(matrix, columns, rows) : matrix, rows, columns, dtype, packer, write);
+    const stored = values.subarray(m * rows * columns, (m + 1) * rows * columns);
+    const matrix = new MatrixPacker(rows, columns, dtype, packer, write);
+    await matrix.addRows(role === "gate" ? transposed(stored, columns, rows) : stored);
+    await matrix.finish();
   }
 }
 
-/** One matrix, [rows, columns]. */
-function packMatrix(
-  matrix: Float32Array,
-  rows: number,
-  columns: number,
-  dtype: WeightDType,
-  packer: TilePacker,
-  write: (bytes: Uint8Array) => void,
-): void {
-  const rowScales = new Float32Array(rowScalesBytes(dtype, rows) / 4);
-  for (let n = 0; n < rows; n += TILE_ROWS) {
-    const tileRows = matrix.subarray(n * columns, Math.min(n + TILE_ROWS, rows) * columns);
-    switch (dtype) {
-      case "f32":
-        write(bytesOf(interleaved(tileRows, columns, new Float32Array(TILE_ROWS * columns))));
-        break;
-      case "f16":
-        write(
-          bytesOf(interleaved(Uint16Array.from(tileRows, f32ToF16), columns, new Uint16Array(TILE_ROWS * columns))),
-        );
-        break;
-      case "rg8":
-      case "rg4": {
-        const packed = packer.packTile(dtype, tileRows, columns);
-        rowScales.set(packed.rowScales, n);
-        write(packed.tile);
-        break;
-      }
-      default:
-        dtype satisfies never;
+/** Packs one matrix [rows, columns] whose rows come in stripes of whole tiles; only the last stripe may end within a tile. */
+export class MatrixPacker {
+  readonly #columns: number;
+  readonly #dtype: WeightDType;
+  readonly #packer: TilePacker;
+  readonly #write: (bytes: Uint8Array) => unknown;
+  readonly #rowScales: Float32Array;
+  #row = 0;
+
+  constructor(
+    rows: number,
+    columns: number,
+    dtype: WeightDType,
+    packer: TilePacker,
+    write: (bytes: Uint8Array) => unknown,
+  ) {
+    this.#columns = columns;
+    this.#dtype = dtype;
+    this.#packer = packer;
+    this.#write = write;
+    this.#rowScales = new Float32Array(rowScalesBytes(dtype, rows) / 4);
+  }
+
+  async addRows(stripe: Float32Array): Promise<void> {
+    const tileNumbers = TILE_ROWS * this.#columns;
+    for (let at = 0; at < stripe.length; at += tileNumbers) {
+      await this.#write(this.#tile(stripe.subarray(at, at + tileNumbers)));
+      this.#row += TILE_ROWS;
     }
   }
-  if (rowScales.length > 0) write(bytesOf(rowScales));
+
+  /** Row scales come behind all tiles. */
+  async finish(): Promise<void> {
+    if (this.#rowScales.length > 0) await this.#write(bytesOf(this.#rowScales));
+  }
+
+  #tile(rows: Float32Array): Uint8Array {
+    const dtype = this.#dtype;
+    switch (dtype) {
+      case "f32":
+        return bytesOf(interleaved(rows, this.#columns, new Float32Array(TILE_ROWS * this.#columns)));
+      case "f16":
+        return bytesOf(
+          interleaved(Uint16Array.from(rows, finiteF16), this.#columns, new Uint16Array(TILE_ROWS * this.#columns)),
+        );
+      case "rg8":
+      case "rg4": {
+        const { tile, rowScales } = this.#packer.packTile(dtype, rows, this.#columns);
+        this.#rowScales.set(rowScales, this.#row);
+        return tile;
+      }
+      default:
+        return dtype satisfies never;
+    }
+  }
+}
+
+function finiteF16(value: number): number {
+  const half = f32ToF16(value);
+  if ((half & 0x7c00) === 0x7c00)
+    throw new CheckpointError(
+      "value",
+      `a weight of ${value} is beyond f16, which ends at 65504: pack it as f32, rg8 or rg4`,
+    );
+  return half;
 }
 
 /** [rows, columns] → [column][16 rows], missing rows zero. */

@@ -151,15 +151,17 @@ export function checkDType({ name, dtype, source }: TensorEntry): FileDType {
   });
 }
 
-/** All elements as f32 [product of shape]; bf16 and f16 widen exactly. Refuses NaN and infinities. */
-export async function readF32(entry: TensorEntry): Promise<Float32Array<ArrayBuffer>> {
+/** `count` elements from `first` on, by default all, as f32; bf16 and f16 widen exactly. Refuses NaN and infinities. */
+export async function readF32(entry: TensorEntry, first = 0, count?: number): Promise<Float32Array<ArrayBuffer>> {
   const { name, source } = entry;
   const dtype = checkDType(entry);
   const bytesPerElement = bitsPerElement[dtype] / 8;
-  const values = allocate(entry, entry.bytes / bytesPerElement);
-  for (let at = 0; at < entry.bytes; at += PIECE_BYTES) {
-    const length = Math.min(PIECE_BYTES, entry.bytes - at);
-    const piece = await readExactly(source, entry.offsetBytes + at, length);
+  const values = allocate(entry, count ?? entry.bytes / bytesPerElement);
+  const start = entry.offsetBytes + first * bytesPerElement;
+  const total = values.length * bytesPerElement;
+  for (let at = 0; at < total; at += PIECE_BYTES) {
+    const length = Math.min(PIECE_BYTES, total - at);
+    const piece = await readExactly(source, start + at, length);
     widen(dtype, piece, values.subarray(at / bytesPerElement, (at + length) / bytesPerElement));
   }
   // NaN − NaN and ∞ − ∞ are NaN.
@@ -167,7 +169,7 @@ export async function readF32(entry: TensorEntry): Promise<Float32Array<ArrayBuf
     if (values[at] - values[at] !== 0)
       throw new CheckpointError(
         "value",
-        `${source.name}: ${shown(name)} has ${values[at]} at element ${at}, expected finite numbers`,
+        `${source.name}: ${shown(name)} has ${values[at]} at element ${first + at}, expected finite numbers`,
         { tensor: name },
       );
   }

@@ -37,7 +37,7 @@ describe.each(backends)("$name", ({ create }) => {
       const model = await loadGoldenModel(golden, createRoomy);
       const taps = new Map<string, Promise<Float32Array>>();
       const backend = recording(model.backend, taps);
-      const x = tensorOf(backend, golden, block === 0 ? "embed" : `blocks.${block - 1}.out`);
+      const x = await tensorOf(backend, golden, block === 0 ? "embed" : `blocks.${block - 1}.out`);
       residualBlock(backend, model.config, model.weights.blocks[block], x, createState(model), block);
 
       await expectActivation(backend, x, `blocks.${block}.out`);
@@ -49,7 +49,7 @@ describe.each(backends)("$name", ({ create }) => {
 
     test("final norm", async () => {
       const { backend, weights, config } = await loadGoldenModel(golden, createRoomy);
-      const x = tensorOf(backend, golden, `blocks.${config.mixers.length - 1}.out`);
+      const x = await tensorOf(backend, golden, `blocks.${config.mixers.length - 1}.out`);
       await expectActivation(backend, backend.rmsNorm(x, weights.finalNorm, config.normEps), "final_norm");
     });
 
@@ -67,10 +67,10 @@ describe.each(backends)("$name", ({ create }) => {
 const blocksOf = ({ config }: GoldenCase): number[] => Array.from({ length: config.num_hidden_layers }, (_, i) => i);
 
 /** A golden activation as a tensor of the backend, by way of an embedding of it. */
-function tensorOf(backend: Backend, { acts }: GoldenCase, activation: string): Tensor {
+async function tensorOf(backend: Backend, { acts }: GoldenCase, activation: string): Promise<Tensor> {
   const { shape, data } = acts.get(activation)!;
   const writer = backend.weight("embedding", shape, "f32");
-  packWeight("embedding", shape, "f32", Float32Array.from(data), noPacker, (bytes) => writer.write(bytes));
+  await packWeight("embedding", shape, "f32", Float32Array.from(data), noPacker, (bytes) => writer.write(bytes));
   const table = writer.finish();
   return backend.embed(
     table,
