@@ -7,6 +7,7 @@ import { benchCommand } from "./commands/bench.ts";
 import { chatCommand } from "./commands/chat.ts";
 import { completeCommand } from "./commands/complete.ts";
 import { convertCommand } from "./commands/convert.ts";
+import { evalCommand } from "./commands/eval.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { logitsCommand } from "./commands/logits.ts";
 
@@ -18,7 +19,15 @@ const program = new Command("aerie")
   .description("Fixed-state language models: Griffin, Hawk, RecurrentGemma.")
   .version(packageJson.version)
   .addHelpText("after", "\nExit codes: 0 done, 1 failed, 2 called wrongly.\n");
-for (const command of [inspectCommand, logitsCommand, completeCommand, chatCommand, convertCommand, benchCommand])
+for (const command of [
+  inspectCommand,
+  logitsCommand,
+  completeCommand,
+  chatCommand,
+  convertCommand,
+  evalCommand,
+  benchCommand,
+])
   program.addCommand(command);
 for (const command of [program, ...program.commands]) {
   command.exitOverride();

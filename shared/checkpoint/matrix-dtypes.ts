@@ -4,26 +4,24 @@ import { BLOCK_COLUMNS, isMatrix, type WeightDType } from "../backend/packed.ts"
 import type { WeightRole } from "../model/weight-table.ts";
 
 export interface MatrixDTypes {
+  /** The block-diagonal gates of the RG-LRU included: in rg4 they cost fledgling-2m no more than its other matrices do. */
   readonly matrices: WeightDType;
   /** The embedding, which is the output matrix too where they are tied. */
   readonly embedding: WeightDType;
-  /** The block-diagonal gates of the RG-LRU: few, and the recurrence feeds their errors back. */
-  readonly gates: WeightDType;
 }
 
-export const f32Matrices: MatrixDTypes = { matrices: "f32", embedding: "f32", gates: "f32" };
+export const f32Matrices: MatrixDTypes = { matrices: "f32", embedding: "f32" };
 
-/** What `--weights` and `--embedding` mean: gates keep 8 bits where the matrices have 4. */
+/** What `--weights` and `--embedding` mean. */
 export function matrixDTypes(weights: WeightDType, embedding: WeightDType = weights): MatrixDTypes {
-  return { matrices: weights, embedding, gates: weights === "rg4" ? "rg8" : weights };
+  return { matrices: weights, embedding };
 }
 
 /** The dtype of one tensor, by its role and its shape in the checkpoint. */
-export function dtypeOf(role: WeightRole, shape: readonly number[], dtypes: MatrixDTypes): WeightDType {
+export function dtypeOf(role: WeightRole, shape: readonly number[], { matrices, embedding }: MatrixDTypes): WeightDType {
   if (!isMatrix(role)) return "f32";
-  if (role === "embedding") return dtypes.embedding;
-  if (role === "matrix") return dtypes.matrices;
+  if (role === "embedding") return embedding;
   // A gate block narrower than a quantisation block would be mostly padding.
-  const isQuantised = dtypes.gates === "rg8" || dtypes.gates === "rg4";
-  return isQuantised && shape[1] % BLOCK_COLUMNS !== 0 ? "f16" : dtypes.gates;
+  const isQuantised = matrices === "rg8" || matrices === "rg4";
+  return role === "gate" && isQuantised && shape[1] % BLOCK_COLUMNS !== 0 ? "f16" : matrices;
 }

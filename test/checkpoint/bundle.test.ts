@@ -68,11 +68,11 @@ describe("a bundle", () => {
       expect(readFileSync(at(`again/${file}`))).toStrictEqual(readFileSync(at(`rg4/${file}`)));
   });
 
-  test("says what it is: licence of the card, ring, a digest; gates keep 8 bits", () => {
+  test("says what it is: licence of the card, ring, tensors", () => {
     const manifest = readManifest("rg4");
     expect(manifest).toMatchObject({ license: "apache-2.0", ring: "f16", version: 1 });
     const gate = manifest.tensors.find(({ name }) => name.endsWith("input_gate_weight"));
-    expect(gate).toMatchObject({ dtype: "rg8", bytes: packedBytes("gate", [4, 32, 32], "rg8") });
+    expect(gate).toMatchObject({ dtype: "rg4", bytes: packedBytes("gate", [4, 32, 32], "rg4") });
     expect(readdirSync(at("rg4")).sort()).toStrictEqual(["README.md", "manifest.json", "weights-00000.bin"]);
   });
 

@@ -15,11 +15,11 @@ interface TrainerLogits {
   readonly sequences: { readonly tokens: number[]; readonly positions: number[]; readonly logits: number[][] }[];
 }
 
-describe("fledgling-2m", () => {
+describe.each(["reference", "wasm"] as const)("fledgling-2m on %s", (backend) => {
   let model: Model;
   let text: TextSide;
   beforeAll(async () => {
-    model = await openModel(folder, { backend: "reference", window: "deepmind", ring: "f32" });
+    model = await openModel(folder, { backend, window: "deepmind" });
     text = await openTextSide(folder);
   });
 

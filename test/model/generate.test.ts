@@ -13,7 +13,7 @@ const sampled = parseSampling({ temperature: 1, seed: 11 });
 let model: Model;
 let text: TextSide;
 beforeAll(async () => {
-  model = await openModel(folder, { backend: "reference", window: "deepmind", ring: "f32" });
+  model = await openModel(folder, { backend: "wasm", window: "deepmind" });
   text = await openTextSide(folder);
 });
 
