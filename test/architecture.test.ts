@@ -46,6 +46,7 @@ const allowed: Record<string, string[]> = {
     "shared/errors.ts",
   ],
   cli: ["shared"],
+  bench: ["shared", "cli"],
   test: ["shared", "cli"],
   "vitest.config.ts": [],
 };
