@@ -22,6 +22,7 @@ import { presets } from "../../shared/model/presets.ts";
 import { type RingDType, stateLayout } from "../../shared/model/state-layout.ts";
 import { type Arm, interleave, type Rate, rate } from "../bench/measure.ts";
 import { randomWeights } from "../bench/random-weights.ts";
+import { createReadLoop } from "../bench/read-loop.ts";
 import { loadKernels } from "../kernels.ts";
 import { embeddingOption, openModel, ringOption, weightsOption } from "../model-argument.ts";
 import { formatBytes, formatCount, progress } from "../progress.ts";
@@ -143,19 +144,19 @@ async function measure(model: Model, backend: WasmBackend, options: BenchOptions
       });
   }
   const loop = "read loop";
-  const loopBytes = backend.readLoop();
-  const loopsPerSample = Math.max(1, Math.round(2e9 / loopBytes));
+  const readLoop = createReadLoop(loadKernels());
+  const loopsPerSample = 8;
   arms.push({
     name: loop,
     run() {
-      for (let i = 0; i < loopsPerSample; i++) backend.readLoop();
+      for (let i = 0; i < loopsPerSample; i++) readLoop.run();
     },
   });
 
   const bar = progress("measuring", formatCount);
   const samples = await interleave(arms, repeats, bar.update);
   bar.stop();
-  const loopRate = rate((loopBytes * loopsPerSample) / 1e9, samples[samples.length - 1].seconds);
+  const loopRate = rate((readLoop.bytes * loopsPerSample) / 1e9, samples[samples.length - 1].seconds);
   const tests = samples.slice(0, -1).map(({ name, seconds }) => {
     const facts = meta.get(name);
     if (!facts) throw new TypeError(`no facts about ${name}`);

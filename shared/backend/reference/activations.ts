@@ -6,7 +6,7 @@ import { ACTIVATION_GROUP } from "../packed.ts";
 import { dataOf, type ReferenceWeight } from "./tensor.ts";
 
 // A group with nothing larger counts as zeros: its scale's inverse would overflow.
-const SMALLEST = 1e-30;
+const SMALLEST = Math.fround(1e-30); // in f32, as the kernels compare
 
 /** The numbers that a product with w computes with: x itself, or what its int8 form stands for. Groups begin anew every `period` columns. */
 export function activationsFor(w: Weight, x: Tensor, period: number): Float32Array | Float64Array {

@@ -101,13 +101,13 @@ export class Matmul {
     const scales = this.#memory.allocate(tokens * (blocks + groups) * 4);
     const padded = columns % BLOCK_COLUMNS === 0 ? 0 : this.#memory.allocate(ACTIVATION_GROUP * 4);
     this.#kernels.quantise(atOf(x) + 4 * from, 4 * x.columns, q, scales, x.rows, columns, S, words ? 1 : 0, padded);
-    return this.#keep(x as WasmTensor, { from, columns, words, q, scales });
+    return this.#keep(x as WasmTensor, { at: atOf(x), from, columns, words, q, scales });
   }
 
-  #find({ quantised }: WasmTensor, from: number, columns: number, words: boolean): Quantised | null {
+  #find({ at, quantised }: WasmTensor, from: number, columns: number, words: boolean): Quantised | null {
     for (const made of quantised) {
-      if (made.from === from && made.columns === columns && made.words === words && this.#memory.isOpen(made.scope))
-        return made;
+      const isSame = made.at === at && made.from === from && made.columns === columns && made.words === words;
+      if (isSame && this.#memory.isOpen(made.scope)) return made;
     }
     return null;
   }
@@ -146,7 +146,7 @@ export class Matmul {
       blocks * (columns / BLOCK_COLUMNS + Math.ceil(columns / ACTIVATION_GROUP)) * 4,
     );
     this.#kernels.quantiseBlocks(x.at, q, scales, blocks, columns, words ? 1 : 0);
-    return this.#keep(x, { from: -1, columns, words, q, scales });
+    return this.#keep(x, { at: x.at, from: -1, columns, words, q, scales });
   }
 
   /** factor · row n of w, into y: what `embed` looks up. */

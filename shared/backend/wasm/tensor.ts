@@ -6,12 +6,13 @@ import { isMatrix, matrixShape, rowScalesBytes, tilesBytes, type WeightDType } f
 
 export interface WasmTensor extends Tensor {
   readonly at: number;
-  /** Its int8 forms, made by the first product that needs them and shared by the others. */
+  /** Its int8 forms and those of its views, made by the first product that needs them and shared by the others. */
   readonly quantised: Quantised[];
 }
 
-/** Columns `from` … `from + columns` of a tensor, or all of them apart in every `columns` (`from` −1), as the kernels read them. */
+/** Columns `from` … `from + columns` of the tensor at `at`, or all apart in every `columns` (`from` −1), as the kernels read them. */
 export interface Quantised {
+  readonly at: number;
   readonly from: number;
   readonly columns: number;
   readonly words: boolean;
@@ -38,6 +39,11 @@ export interface Matrix {
 
 export const atOf = (x: Tensor): number => (x as WasmTensor).at;
 export const weightAt = (w: Weight): number => (w as WasmWeight).at;
+
+/** For verbs that change x in place: no int8 form stands for its numbers any more. */
+export function forgetQuantised(x: Tensor): void {
+  (x as WasmTensor).quantised.length = 0;
+}
 
 /** Where the matrices of a weight lie. */
 export function matricesOf(role: WeightRole, shape: readonly number[], dtype: WeightDType, at: number): Matrix[] {

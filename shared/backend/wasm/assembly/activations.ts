@@ -76,7 +76,20 @@ function quantiseToken(x: usize, q: usize, scales: usize, K: i32, step: usize, w
       const q2 = roundEight(from + 64, inverse);
       const q3 = roundEight(from + 96, inverse);
       storeSeed(scales, i16x8.add(i16x8.add(q0, q1), i16x8.add(q2, q3)));
-      if (words) {
+      if (step == 4) {
+        // One token: its pieces are neighbours.
+        if (words) {
+          v128.store(q, evenThenOdd(q0));
+          v128.store(q, evenThenOdd(q1), 16);
+          v128.store(q, evenThenOdd(q2), 32);
+          v128.store(q, evenThenOdd(q3), 48);
+          q += 64;
+        } else {
+          v128.store(q, i8x16.narrow_i16x8_s(q0, q1));
+          v128.store(q, i8x16.narrow_i16x8_s(q2, q3), 16);
+          q += 32;
+        }
+      } else if (words) {
         scatter(q, step, evenThenOdd(q0));
         scatter(q + 4 * step, step, evenThenOdd(q1));
         scatter(q + 8 * step, step, evenThenOdd(q2));

@@ -18,7 +18,7 @@ export function packRg4(x: usize, rows: i32, K: i32, tile: usize, rowScales: usi
   memory.fill(tile, 0, (<usize>(K + 31) >> 5) * RG4_BLOCK_BYTES);
   for (let row = 0; row < 16; row++) {
     const isThere = row < rows;
-    const rowScale = isThere ? largestOf(x, K) / (7 * LARGEST_SCALE) : 0;
+    const rowScale = isThere ? rowScaleOf(x, K, 7 * LARGEST_SCALE) : 0;
     const inverse: f32 = rowScale > 0 ? 1 / rowScale : 0;
     store<f32>(rowScales + (<usize>row << 2), rowScale);
     let block = tile;
@@ -47,7 +47,7 @@ export function packRg4(x: usize, rows: i32, K: i32, tile: usize, rowScales: usi
 export function packRg8(x: usize, rows: i32, K: i32, tile: usize, rowScales: usize): void {
   for (let row = 0; row < 16; row++) {
     const isThere = row < rows;
-    const rowScale = isThere ? largestOf(x, K) / (127 * LARGEST_SCALE) : 0;
+    const rowScale = isThere ? rowScaleOf(x, K, 127 * LARGEST_SCALE) : 0;
     const inverse: f32 = rowScale > 0 ? 1 / rowScale : 0;
     store<f32>(rowScales + (<usize>row << 2), rowScale);
     let block = tile;
@@ -66,10 +66,12 @@ export function packRg8(x: usize, rows: i32, K: i32, tile: usize, rowScales: usi
   }
 }
 
-function largestOf(x: usize, n: i32): f32 {
+/** The largest weight of a row is `steps` row scales. A subnormal scale has few digits and no inverse: a row so small is zeros. */
+function rowScaleOf(x: usize, n: i32, steps: f32): f32 {
   let largest: f32 = 0;
   for (let end = x + (<usize>n << 2); x < end; x += 4) largest = max(largest, abs(load<f32>(x)));
-  return largest;
+  const scale = largest / steps;
+  return scale >= f32.MIN_NORMAL_VALUE ? scale : 0;
 }
 
 /** `there` numbers of a row, in units of its scale; zeros up to 32. */
