@@ -14,7 +14,7 @@
  */
 
 import { GROUP } from "./activations";
-import { addGroup16, dot16, loadBias, nextBias, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS } from "./tile";
+import { addGroup16, dot16, nextBias, plusScaled, storeSixteen, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS } from "./tile";
 
 const BLOCK_BYTES: usize = 528;
 const PANEL_BLOCK_BYTES: usize = 512;
@@ -50,16 +50,13 @@ export function rg8Matvec(w: usize, rowScales: usize, bias: usize, q: usize, sca
         s += 4; // past the seed, which only rg4 needs
       }
       const scale = v128.load32_splat(s);
-      y0 = f32x4.add(y0, f32x4.mul(f32x4.convert_i32x4_s(i0), scale));
-      y1 = f32x4.add(y1, f32x4.mul(f32x4.convert_i32x4_s(i1), scale));
-      y2 = f32x4.add(y2, f32x4.mul(f32x4.convert_i32x4_s(i2), scale));
-      y3 = f32x4.add(y3, f32x4.mul(f32x4.convert_i32x4_s(i3), scale));
+      y0 = plusScaled(y0, i0, scale);
+      y1 = plusScaled(y1, i1, scale);
+      y2 = plusScaled(y2, i2, scale);
+      y3 = plusScaled(y3, i3, scale);
       s += 4;
     }
-    v128.store(y, f32x4.add(f32x4.mul(y0, v128.load(rowScales)), loadBias(bias, 0)));
-    v128.store(y, f32x4.add(f32x4.mul(y1, v128.load(rowScales, 16)), loadBias(bias, 16)), 16);
-    v128.store(y, f32x4.add(f32x4.mul(y2, v128.load(rowScales, 32)), loadBias(bias, 32)), 32);
-    v128.store(y, f32x4.add(f32x4.mul(y3, v128.load(rowScales, 48)), loadBias(bias, 48)), 48);
+    storeSixteen(y, rowScales, bias, y0, y1, y2, y3);
     y += 64;
     bias = nextBias(bias, 64);
     rowScales += 64;

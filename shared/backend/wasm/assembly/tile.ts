@@ -45,11 +45,26 @@ export function addGroup16(panel: usize, q: usize, scales: usize, sum: usize, si
   addScaled(sum + 96, a3, b3, v128.load32_splat(scales, 12));
 }
 
-/** One token's 8 rows. Multiply, then add: a fused form would make hosts differ. */
+/** Multiply, then add: a fused form would make hosts differ. */
+// @ts-ignore: decorator
+@inline export function plusScaled(sum: v128, integers: v128, scale: v128): v128 {
+  return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(integers), scale));
+}
+
+/** One token's 8 rows. */
 // @ts-ignore: decorator
 @inline export function addScaled(sum: usize, rowsA: v128, rowsB: v128, scale: v128): void {
-  v128.store(sum, f32x4.add(v128.load(sum), f32x4.mul(f32x4.convert_i32x4_s(rowsA), scale)));
-  v128.store(sum, f32x4.add(v128.load(sum, 16), f32x4.mul(f32x4.convert_i32x4_s(rowsB), scale)), 16);
+  v128.store(sum, plusScaled(v128.load(sum), rowsA, scale));
+  v128.store(sum, plusScaled(v128.load(sum, 16), rowsB, scale), 16);
+}
+
+/** A matvec's 16 rows: y = sums · row scales + bias. */
+// @ts-ignore: decorator
+@inline export function storeSixteen(y: usize, rowScales: usize, bias: usize, y0: v128, y1: v128, y2: v128, y3: v128): void {
+  v128.store(y, f32x4.add(f32x4.mul(y0, v128.load(rowScales)), loadBias(bias, 0)));
+  v128.store(y, f32x4.add(f32x4.mul(y1, v128.load(rowScales, 16)), loadBias(bias, 16)), 16);
+  v128.store(y, f32x4.add(f32x4.mul(y2, v128.load(rowScales, 32)), loadBias(bias, 32)), 32);
+  v128.store(y, f32x4.add(f32x4.mul(y3, v128.load(rowScales, 48)), loadBias(bias, 48)), 48);
 }
 
 /** y[t][0 … rows) = sum[t] · row scales + bias, for the tokens (1 … 4) and rows (1 … 8) that exist. */
