@@ -86,12 +86,12 @@ export class KernelMemory {
   /** Room for the next weight; weights are never freed. */
   allocateWeight(bytes: number): number {
     const at = this.#nextWeight;
-    this.#nextWeight += aligned(bytes);
-    if (this.#nextWeight > this.#weightsEnd)
+    if (at + aligned(bytes) > this.#weightsEnd)
       throw new AerieError(
         "memory.weights",
         `the weights take more than the ${this.sizes.weightBytes} bytes they were announced with`,
       );
+    this.#nextWeight += aligned(bytes);
     return at;
   }
 
@@ -102,12 +102,13 @@ export class KernelMemory {
   /** Room in the arena until the innermost open scope ends. 64-byte aligned and padded: kernels may write to the end of a vector. */
   allocate(bytes: number): number {
     const at = this.#arenaTop;
-    this.#arenaTop += aligned(bytes);
-    if (this.#arenaTop > this.#arenaEnd)
+    const top = at + aligned(bytes);
+    if (top > this.#arenaEnd)
       throw new AerieError(
         "memory.arena",
-        `activations need ${this.#arenaTop - this.#arenaStart} bytes, there is room for ${this.#arenaEnd - this.#arenaStart}: call with fewer tokens at a time`,
+        `activations need ${top - this.#arenaStart} bytes, there is room for ${this.#arenaEnd - this.#arenaStart}: call with fewer tokens at a time`,
       );
+    this.#arenaTop = top;
     if (this.#arenaTop > this.#arenaPeak) this.#arenaPeak = this.#arenaTop;
     return at;
   }

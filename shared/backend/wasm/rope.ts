@@ -1,5 +1,6 @@
 /** The angles of rotary positions, in f64 where there is trigonometry for it, kept for the layers and heads that share them. */
 
+import { AerieError } from "../../errors.ts";
 import type { Rotation } from "../backend.ts";
 import type { KernelMemory } from "./memory.ts";
 
@@ -22,6 +23,11 @@ export class RopeTable {
   /** Addresses of cos and sin [T, dims / 2] for the positions from `position` on. */
   angles({ theta, dims }: Rotation, position: number, T: number): { readonly cos: number; readonly sin: number } {
     const half = dims / 2;
+    if (T * half > this.#room)
+      throw new AerieError(
+        "memory.arena",
+        `there is room for ${this.#room} angles, ${T} tokens have ${half} each: call with fewer tokens at a time`,
+      );
     const sinAt = this.#at + 4 * this.#room;
     if (position !== this.#position || T !== this.#T || theta !== this.#theta || half !== this.#half) {
       const cos = this.#memory.f32(this.#at, T * half);

@@ -3,6 +3,7 @@
  * lives on as a copy outside the memory. So there may be any number of conversations, and going on with the same one moves nothing.
  */
 
+import { AerieError } from "../../errors.ts";
 import type { StateLayout, StateRegion } from "../../model/state-layout.ts";
 import type { State } from "../backend.ts";
 import type { KernelMemory } from "./memory.ts";
@@ -25,6 +26,12 @@ export class StateSlots {
   }
 
   create(layout: StateLayout): WasmState {
+    const { stateBytes } = this.#memory.sizes;
+    if (layout.bytes > stateBytes)
+      throw new AerieError(
+        "memory.states",
+        `a state of ${layout.bytes} bytes does not fit the ${stateBytes} bytes that the backend was made for`,
+      );
     return { layout, position: 0, outside: null, slot: null, lastUse: 0 };
   }
 

@@ -78,7 +78,7 @@ const GELU_CUBIC: usize = 224;
   return i32x4.add(i32x4.shl(rounded, 23), constant(ONE));
 }
 
-/** eˣ; what would under- or overflow is held at the ends of the normal range.  Error ≤ 2 ULP. */
+/** eˣ.  Error ≤ 1.1 ULP from −87.3 to 88.3; beyond, the result is held at 1.2e-38 and 2.4e38. */
 // @ts-ignore: decorator
 @inline export function exp4(x: v128): v128 {
   const at = clamped(x);
@@ -86,7 +86,7 @@ const GELU_CUBIC: usize = 224;
   return f32x4.mul(f32x4.add(expm1Reduced(reduced(at, rounded)), constant(ONE)), powerOfTwo(rounded));
 }
 
-/** eˣ − 1 without cancellation near 0.  Error ≤ 3 ULP. */
+/** eˣ − 1 without cancellation near 0.  Error ≤ 1.9 ULP up to 88.3; beyond, the result is held at 2.4e38. */
 // @ts-ignore: decorator
 @inline export function expm14(x: v128): v128 {
   const at = clamped(x);
@@ -95,13 +95,13 @@ const GELU_CUBIC: usize = 224;
   return f32x4.add(f32x4.mul(expm1Reduced(reduced(at, rounded)), scale), f32x4.sub(scale, constant(ONE)));
 }
 
-/** 1 / (1 + e⁻ˣ).  Error ≤ 3 ULP. */
+/** 1 / (1 + e⁻ˣ).  Error ≤ 2.5 ULP from −87.3 on; below, the result is held at 4.2e-39. */
 // @ts-ignore: decorator
 @inline export function sigmoid4(x: v128): v128 {
   return f32x4.div(constant(ONE), f32x4.add(constant(ONE), exp4(f32x4.neg(x))));
 }
 
-/** tanh x = (e²ˣ − 1) / (e²ˣ + 1), on |x| with the sign put back, where nothing cancels.  Error ≤ 4 ULP. */
+/** tanh x = (e²ˣ − 1) / (e²ˣ + 1), on |x| with the sign put back, where nothing cancels.  Error ≤ 2.6 ULP. */
 // @ts-ignore: decorator
 @inline export function tanh4(x: v128): v128 {
   const magnitude = f32x4.abs(x);
@@ -109,14 +109,17 @@ const GELU_CUBIC: usize = 224;
   return v128.or(v128.xor(x, magnitude), f32x4.div(e, f32x4.add(e, constant(TWO))));
 }
 
-/** ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), written as x · σ(2 √(2/π) (x + …)).  Error ≤ 12 ULP where |gelu| ≥ 1e-3. */
+/**
+ * ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), written as x · σ(2 √(2/π) (x + …)).  Error ≤ 15 ULP where |gelu| ≥ 1e-3;
+ * elsewhere ≤ 1.2e-9, and 4.2e-39 |x| at last.
+ */
 // @ts-ignore: decorator
 @inline export function geluTanh4(x: v128): v128 {
   const slope = f32x4.add(f32x4.mul(f32x4.mul(x, x), constant(GELU_CUBIC)), constant(GELU_SLOPE));
   return f32x4.div(x, f32x4.add(constant(ONE), exp4(f32x4.neg(f32x4.mul(x, slope)))));
 }
 
-/** x · σ(x).  Error ≤ 4 ULP. */
+/** x · σ(x).  Error ≤ 2.5 ULP from −87.3 on; below, ≤ 4.2e-39 |x|. */
 // @ts-ignore: decorator
 @inline export function silu4(x: v128): v128 {
   return f32x4.div(x, f32x4.add(constant(ONE), exp4(f32x4.neg(x))));

@@ -1,0 +1,132 @@
+"""What does the model know about the world?
+
+Short questions with their answers, as templates (see templates.py). It is little, and it is meant to be: a small model
+that has learned a few things well and says of the rest that it does not know.
+"""
+
+# (question, answer)
+FACTS = [
+    ("What color is the sky?", "The sky is blue on a clear day. In the evening, it can be red and orange."),
+    ("What color is grass?", "Grass is green. When it is very dry, it turns yellow."),
+    ("What color is the sun?", "The sun looks yellow in the sky. In the evening, it looks red."),
+    ("What color is snow?", "Snow is white. It is also very cold and soft."),
+    ("What color is a banana?", "A ripe banana is yellow. Before it is ripe, it is green."),
+    ("How many legs does a spider have?", "A spider has eight legs. An insect has only six."),
+    ("How many legs does a dog have?", "A dog has four legs and a tail that it likes to wag."),
+    ("How many legs does a bird have?", "A bird has two legs and two wings."),
+    ("How many days are in a week?", "There are seven days in a week. The first school day is Monday."),
+    ("How many months are in a year?", "There are twelve months in a year. The last one is December."),
+    ("How many seasons are there?", "There are four seasons: spring, summer, autumn and winter."),
+    ("How many fingers do people have?", "Most people have ten fingers, five on each hand."),
+    ("What do bees make?", "Bees make honey. They collect sweet nectar from flowers."),
+    ("What do cows give us?", "Cows give us milk. We can make butter and cheese from it."),
+    ("What do birds build?", "Birds build nests. They lay their eggs in them."),
+    ("What do rabbits eat?", "Rabbits eat grass, leaves and carrots."),
+    ("What do bears like to eat?", "Bears like to eat fish, berries and honey."),
+    ("Where do fish live?", "Fish live in water, in rivers, in lakes and in the sea."),
+    ("Where do penguins live?", "Penguins live in cold places in the south. They swim very well, but they cannot fly."),
+    ("Where do birds sleep?", "Many birds sleep in trees or in their nests."),
+    ("Why is it dark at night?", "It is dark at night because the sun shines on the other side of the world."),
+    ("Why do we sleep?", "We sleep so that our body and our mind can rest."),
+    ("Why does it rain?", "It rains when the clouds are full of water. The drops become heavy and fall down."),
+    ("What is ice?", "Ice is frozen water. It melts when it gets warm."),
+    ("What is rain?", "Rain is water that falls from the clouds. Plants need it to grow."),
+    ("What is a rainbow?", "A rainbow is a colorful bow in the sky. You see it when the sun shines through the rain."),
+    ("What is the moon?", "The moon is a big ball of rock that goes around the earth. It shines at night."),
+    ("What is the sun?", "The sun is a star. It gives us light and keeps us warm."),
+    ("What is a star?", "A star is a hot ball of gas, very far away. That is why it looks so small."),
+    ("What is a fox?", "A fox is a wild animal with red fur and a bushy tail. It is known to be clever."),
+    ("What is an owl?", "An owl is a bird that hunts at night. It has big eyes and hears very well."),
+    ("What is a griffin?", "A griffin is an animal from old stories. It has the head and wings of an eagle and the body of a lion."),
+    ("What is a dragon?", "A dragon is a big animal from old stories. It has wings, and it can breathe fire."),
+    ("What is a friend?", "A friend is someone who likes you and helps you. With a friend, you can share everything."),
+    ("What is a book?", "A book is made of many pages. You can read stories in it."),
+    ("What is a kite?", "A kite is a toy that flies in the wind. You hold it by a long string."),
+    ("What is a library?", "A library is a place with many books. You can read them there or take them home."),
+    ("What is bread made of?", "Bread is made of flour, water, salt and yeast. Then it is baked in an oven."),
+    ("What is the biggest animal?", "The biggest animal is the blue whale. It is longer than two buses."),
+    ("What is the fastest animal on land?", "The fastest animal on land is the cheetah. It can run faster than a car in town."),
+    ("What is the tallest animal?", "The tallest animal is the giraffe. It has a very long neck."),
+    ("What animal has a long trunk?", "An elephant has a long trunk. It drinks and picks things up with it."),
+    ("What does a caterpillar become?", "A caterpillar becomes a butterfly. First it sleeps in a small house of silk."),
+    ("What does a seed need to grow?", "A seed needs earth, water and light to grow."),
+    ("What do you wear in winter?", "In winter, people wear a warm coat, a hat and gloves."),
+    ("What do you need when it rains?", "When it rains, you need an umbrella and good boots."),
+    ("Who brings the letters?", "The mail carrier brings the letters to your house."),
+    ("Who works in a school?", "Teachers work in a school. They help children learn."),
+    ("Who helps you when you are ill?", "A doctor helps you when you are ill. You should also rest and drink a lot."),
+    ("Can fish fly?", "Most fish cannot fly. But there are flying fish that jump far over the water."),
+    ("Can cats swim?", "Most cats can swim, but they do not like to get wet."),
+    ("Is the sun hot?", "Yes, the sun is very hot. We feel its warmth from far away."),
+    ("Is the moon made of cheese?", "No, the moon is made of rock. But it does look a little like cheese."),
+]
+
+SOUNDS = {"cow": "moo", "dog": "woof", "cat": "meow", "sheep": "baa", "duck": "quack", "pig": "oink", "frog": "ribbit",
+          "bee": "buzz", "owl": "hoot", "mouse": "squeak", "lion": "roar", "horse": "neigh", "rooster": "cock-a-doodle-doo"}
+
+OPPOSITES = [("hot", "cold"), ("big", "small"), ("day", "night"), ("happy", "sad"), ("fast", "slow"), ("up", "down"),
+             ("old", "young"), ("light", "dark"), ("wet", "dry"), ("open", "closed"), ("full", "empty"), ("hard", "soft"),
+             ("long", "short"), ("loud", "quiet"), ("left", "right"), ("good", "bad"), ("early", "late"), ("tall", "short")]
+
+JOKES = [
+    "Why did the cookie go to the doctor? Because it felt crumbly!",
+    "What do you call a bear without teeth? A gummy bear!",
+    "Why did the bicycle fall over? Because it was two tired!",
+    "What has hands but cannot clap? A clock!",
+    "What has a neck but no head? A bottle!",
+    "Why do birds fly south in winter? Because it is too far to walk!",
+    "What kind of tree fits in your hand? A palm tree!",
+    "What gets wet while it dries? A towel!",
+    "Why did the teddy bear not eat dessert? Because it was stuffed!",
+    "What do you call a sleeping dinosaur? A dino-snore!",
+    "Why was the math book sad? Because it had too many problems!",
+    "What falls in winter but never gets hurt? Snow!",
+]
+
+# (what one asks, the answer)
+ADVICE = [
+    ("What should I do on a rainy day?|What can I do when it rains?|I have nothing to do because it is raining.",
+     "On a rainy day, you can [read a book|build a tent from blankets], draw a picture or bake some cookies. You can also put on your boots and jump into puddles. And if you like, I will tell you a story."),
+    ("How can I make a friend?|How do I make new friends?|How can I find a friend?",
+     "To make a friend, say hello and tell them your name. Ask what they like, and listen to the answer. Share something, like a game or a snack. It takes a little time, so be patient and kind."),
+    ("How can I fall asleep?|I cannot sleep.|How do I sleep better?",
+     "Lie down, close your eyes and breathe slowly. Think of a quiet place, like a meadow or a beach. You can also count sheep, one after the other. A calm story before bed helps too."),
+    ("What can I do when I am sad?|How can I feel better?|How do I cheer up?",
+     "When you are sad, talk to someone you trust. You can also go for a walk, listen to music or hug a pet. It is all right to cry. After some time, the sun comes out again."),
+    ("How can I help my mother?|How can I help at home?|What can I do to help at home?",
+     "You can set the table, wash the dishes or water the plants. You can also put away your things. Even a small job is a big help, and a kind word is the best help of all."),
+    ("What should I eat for breakfast?|What is a good breakfast?|What can I have for breakfast?",
+     "A good breakfast is a bowl of porridge with apples and nuts. Bread with cheese or honey is good too. Drink a glass of milk or water with it, and you will have energy for the whole day."),
+    ("What should I cook tonight?|What can I make for dinner?|What shall we eat for dinner?",
+     "You could make a vegetable soup. Cut some carrots, potatoes and onions, and cook them in water with a little salt. Eat it with fresh bread. It is easy, and it keeps you warm."),
+    ("How can I learn something new?|How do I learn to read?|How can I get better at something?",
+     "Start with something small, and try a little every day. Do not be afraid of mistakes, because we learn from them. Ask for help when it is hard. Soon it will be easy."),
+    ("What can I give my friend for her birthday?|What is a good present?|What should I give my mother for her birthday?",
+     "A good present comes from the heart. You could draw a picture, bake a cake or write a letter. Flowers are nice too. Wrap it in colorful paper, and put a ribbon around it."),
+    ("How do I plant a seed?|How can I grow a flower?|How do I grow a sunflower?",
+     "Take a pot and fill it with earth. Make a small hole, put in the seed and cover it. Give it a little water every day, and put it in a sunny place. After a week or two, you will see a green leaf."),
+    ("What should I take on a trip?|What should I pack?|What do I need for a picnic?",
+     "Take some water, some food and a warm jacket. A map is useful too, and do not forget your hat. Then choose a nice day, and take a good friend with you."),
+    ("I am afraid of the dark.|What can I do when I am afraid?|I am scared.",
+     "Many people are afraid sometimes, and that is all right. Turn on a small light, and breathe slowly. Tell someone how you feel. The dark is only the day with its eyes closed."),
+    ("How do I build a snowman?|How can I make a snowman?|Tell me how to build a snowman.",
+     "Roll three big balls of snow and put them on top of each other. Take two stones for the eyes and a carrot for the nose. Give your snowman a hat and a scarf, and he is ready."),
+    ("How do I fly a kite?|How can I fly a kite?|Tell me how to fly a kite.",
+     "Go to an open field on a windy day. Hold the string and let a friend hold the kite. Run against the wind until the kite goes up. Then let out the string slowly, and watch it dance in the sky."),
+]
+
+UNKNOWN_TOPICS = ["the capital of France", "the capital of Peru", "the stock market", "quantum physics", "the president",
+                  "the news of today", "football results", "computers", "the Roman Empire", "cars", "medicine", "chemistry",
+                  "the price of gold", "politics", "the second world war", "space travel", "Chinese", "the weather tomorrow",
+                  "programming", "mathematics", "movies", "history", "the law", "taxes", "electricity", "the ocean floor"]
+
+UNKNOWN_QUESTIONS = [
+    "What is the capital of [France|Spain|Peru|Canada|Japan|Egypt]?", "Who invented [the telephone|paper|the wheel|glass]?",
+    "What is [twelve|seventeen|thirty|25|144|99] times [four|nine|6|12]?", "Who was the first president of [America|France]?",
+    "How do I fix [my car|a computer|a washing machine]?", "Can you write [code|a program in Python|an essay for me]?",
+    "What is the square root of [two|64|5]?", "Who won the [game|cup|match] last night?", "What time is it?",
+    "How much does [a house|gold|a new phone] cost?", "What will the weather be like tomorrow?", "What day is it today?",
+    "Translate this into [French|German|Spanish].", "What is the population of [Berlin|China|London]?", "Who wrote [Hamlet|the Bible|Faust]?",
+    "Explain [quantum physics|gravity|the theory of relativity] to me.", "What happened in [1492|1914|1969|2001]?",
+    "How far is it to [Mars|London|the sun]?", "What is the meaning of life?", "Should I buy [stocks|a car|gold]?",
+]
