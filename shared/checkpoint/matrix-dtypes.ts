@@ -18,7 +18,11 @@ export function matrixDTypes(weights: WeightDType, embedding: WeightDType = weig
 }
 
 /** The dtype of one tensor, by its role and its shape in the checkpoint. */
-export function dtypeOf(role: WeightRole, shape: readonly number[], { matrices, embedding }: MatrixDTypes): WeightDType {
+export function dtypeOf(
+  role: WeightRole,
+  shape: readonly number[],
+  { matrices, embedding }: MatrixDTypes,
+): WeightDType {
   if (!isMatrix(role)) return "f32";
   if (role === "embedding") return embedding;
   // A gate block narrower than a quantisation block would be mostly padding.
