@@ -37,7 +37,13 @@ const allowed: Record<string, string[]> = {
   "shared/mixers": ["shared/backend/backend.ts", "shared/model", "shared/errors.ts"],
   "shared/blocks": ["shared/mixers", "shared/backend/backend.ts", "shared/model", "shared/errors.ts"],
   "shared/engine.ts": ["shared/blocks", "shared/backend/backend.ts", "shared/model", "shared/errors.ts"],
-  "shared/load-model.ts": ["shared/engine.ts", "shared/checkpoint", "shared/backend/backend.ts", "shared/model"],
+  "shared/load-model.ts": [
+    "shared/errors.ts",
+    "shared/engine.ts",
+    "shared/checkpoint",
+    "shared/backend/backend.ts",
+    "shared/model",
+  ],
   "shared/generate.ts": [
     "shared/engine.ts",
     "shared/sampler",

@@ -367,10 +367,16 @@ describe("memory", () => {
       return {
         ...reference,
         weight(...[role, shape, dtype]: Parameters<Backend["weight"]>) {
-          // Only what was read since the last tensor was taken can be this one's.
-          expect(liveBytes).toBeGreaterThanOrEqual(4 * elements(shape));
-          liveBytes = 0;
-          return reference.weight(role, shape, dtype);
+          const writer = reference.weight(role, shape, dtype);
+          return {
+            ...writer,
+            finish() {
+              // Only what was read since the last tensor was finished can be this one's.
+              expect(liveBytes).toBeGreaterThanOrEqual(4 * elements(shape));
+              liveBytes = 0;
+              return writer.finish();
+            },
+          };
         },
       };
     };

@@ -1,0 +1,92 @@
+/** Our kernels: the activations quantised, then matvec or GEMM, with the next weights of a ring at every call. */
+
+import { TILE_ROWS, tilesBytes } from "../../shared/backend/packed.ts";
+import { FIRST_FREE_BYTE, instantiate, type Kernels } from "../../shared/backend/wasm/kernels.ts";
+import { matrixMacs, type Product, type ProductShape, RING_BYTES } from "./product.ts";
+import { fillWith, randomStretch } from "./random-bytes.ts";
+
+const PAGE_BYTES = 65_536;
+const WORK_BYTES = 32e6; // activations, results and scratch of the largest shape: 64 tokens, 7,680 wide
+
+/** A kernel module whose memory is a ring of random weights, with room to work behind it. */
+export interface KernelRing {
+  readonly kernels: Kernels;
+  readonly memory: WebAssembly.Memory;
+}
+
+const RING_END = FIRST_FREE_BYTE + Math.ceil(RING_BYTES / PAGE_BYTES) * PAGE_BYTES;
+
+export function kernelRing(module: WebAssembly.Module): KernelRing {
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((RING_END + WORK_BYTES) / PAGE_BYTES) });
+  fillWith(new Uint8Array(memory.buffer, FIRST_FREE_BYTE, RING_END - FIRST_FREE_BYTE), randomStretch(1));
+  return { kernels: instantiate(module, memory), memory };
+}
+
+export function aerieProduct(
+  name: string,
+  dtype: "rg4" | "rg8",
+  { kernels, memory }: KernelRing,
+  shape: ProductShape,
+): Product {
+  const { rows, columns, M } = shape;
+  const isRg8 = dtype === "rg8";
+  const words = isRg8 || kernels.rg4ReadsWords() ? 1 : 0;
+  const S = M === 1 ? 1 : 4; // tokens that the activations interleave
+  const tokens = Math.ceil(M / S) * S;
+  const matrixBytes = tilesBytes(dtype, rows, columns);
+
+  let top = RING_END;
+  const allocate = (bytes: number): number => {
+    const at = top;
+    top += Math.ceil(bytes / 64) * 64;
+    if (top > memory.buffer.byteLength) throw new RangeError(`${name}: ${WORK_BYTES} bytes are not enough to work in`);
+    return at;
+  };
+  const x = allocate(4 * M * columns);
+  const y = allocate(4 * M * Math.ceil(rows / TILE_ROWS) * TILE_ROWS);
+  const rowScales = allocate(4 * rows);
+  const q = allocate(tokens * columns * (words ? 2 : 1));
+  const scales = allocate(4 * tokens * (columns / 32 + Math.ceil(columns / 256)));
+  const scratch = allocate((isRg8 ? kernels.rg8ScratchBytes : kernels.rg4ScratchBytes)(columns));
+  new Float32Array(memory.buffer, x, M * columns).set(
+    Float32Array.from({ length: M * columns }, (_, i) => Math.sin(i)),
+  );
+  new Float32Array(memory.buffer, rowScales, rows).fill(1e-4);
+
+  const matvec = isRg8 ? kernels.rg8Matvec : kernels.rg4Matvec;
+  const gemm = isRg8 ? kernels.rg8Gemm : kernels.rg4Gemm;
+  const { quantise } = kernels;
+  let w = FIRST_FREE_BYTE;
+  return {
+    name,
+    macs: matrixMacs(shape),
+    weightBytes: matrixBytes + 4 * rows,
+    run(times) {
+      for (let i = 0; i < times; i++) {
+        quantise(x, 4 * columns, q, scales, M, columns, S, words, 0);
+        if (M === 1) matvec(w, rowScales, 0, q, scales, y, rows, columns);
+        else gemm(w, rowScales, 0, q, scales, y, 4 * rows, rows, columns, M, scratch);
+        w += matrixBytes;
+        if (w + matrixBytes > RING_END) w = FIRST_FREE_BYTE;
+      }
+    },
+  };
+}
+
+/** Nothing but reading the ring, 32 MB a run: the rate that a product with fresh weights can reach at best. */
+export function readLoop({ kernels }: KernelRing): Product {
+  const bytes = 32 * 2 ** 20;
+  let at = FIRST_FREE_BYTE;
+  return {
+    name: "read loop",
+    macs: 0,
+    weightBytes: bytes,
+    run(times) {
+      for (let i = 0; i < times; i++) {
+        kernels.readLoop(at, bytes, RING_END);
+        at += bytes;
+        if (at + bytes > RING_END) at = FIRST_FREE_BYTE;
+      }
+    },
+  };
+}
