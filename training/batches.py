@@ -18,17 +18,17 @@ LONGEST_AT_FIRST = 320  # short documents teach copying, sooner and in less time
 TOKENS_PER_BATCH = 2048
 DOCUMENTS_PER_POOL = 512
 
-Row = tuple[list[int], list[float]]  # the ids, and their weights in the loss
-Batch = tuple[Tensor, Tensor, Tensor]  # inputs, targets and the targets' weights, each [B, T]
+Row = tuple[list[int], list[bool]]  # the ids, and which of them the model is to predict
+Batch = tuple[Tensor, Tensor, Tensor]  # inputs, targets and marks, each [B, T]
 
 
 def encode(document: Document, tokenizer: Tokenizer) -> Row:
-    ids, weights = [BOS], [0.0]
-    for text, weight in document.pieces:
+    ids, learned = [BOS], [False]
+    for text, by_the_model in document.pieces:
         piece = tokenizer.encode(text, add_special_tokens=False).ids
         ids += piece
-        weights += [weight] * len(piece)
-    return [*ids, EOS], [*weights, 1.0]
+        learned += [by_the_model] * len(piece)
+    return [*ids, EOS], [*learned, learned[-1]]
 
 
 def pool(tokenizer: Tokenizer, seed: int, size: int = DOCUMENTS_PER_POOL, longest: int = LONGEST) -> list[Batch]:
@@ -48,5 +48,5 @@ def pool(tokenizer: Tokenizer, seed: int, size: int = DOCUMENTS_PER_POOL, longes
 def stack(rows: list[Row]) -> Batch:
     T = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([ids + [PAD] * (T - len(ids)) for ids, _ in rows])
-    weights = torch.tensor([row + [0.0] * (T - len(row)) for _, row in rows])
-    return ids[:, :-1], ids[:, 1:], weights[:, 1:]
+    learned = torch.tensor([marks + [False] * (T - len(marks)) for _, marks in rows])
+    return ids[:, :-1], ids[:, 1:], learned[:, 1:]

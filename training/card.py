@@ -17,8 +17,8 @@ tags: [griffin, recurrent-gemma, tiny]
 
 # Fledgling, 2 M parameters
 
-A very small Griffin model that tells children's stories, makes small talk and remembers what it was told. It exists so
-that an engine has something real to run: it loads in a moment and fits in {bytes} bytes.
+A very small Griffin model that tells children's stories and makes small talk. It exists so that an engine has something
+real to run: it loads in a moment and fits in {bytes} bytes.
 
 ## What it is
 
@@ -40,8 +40,9 @@ one CPU core. Loss on unseen text of the same grammar: {loss} per token of the m
 ## Memory
 
 How often it knows the user's name (one of {names}, or now and then an invented one), by the distance in tokens between
-the last mention of the name and the answer. An answer is right when every token of the name is the likeliest one. The
-attention layers together reach {reach} tokens at most; what is further away is carried by the recurrent state.
+the last mention of the name and the answer. An answer is right when every token of the name is the likeliest one.
+One attention layer sees {window} tokens back, all of them together {reach}; anything further away must be carried by the
+recurrent state.
 
 {recall}
 
@@ -55,8 +56,8 @@ Greedy, from the published weights.
 
 It knows nothing outside its grammar. To many questions about the world it says that it does not know, to others it gives
 a wrong answer. It cannot calculate, write programs or translate, and it understands only simple English sentences much
-like those above. In a story it may confuse who has what, and it forgets or mixes up facts that were told long ago, as
-the table shows. It is a toy to test an engine with, not a source of advice.
+like those above. In a story it confuses who has what, it gives two characters the same name, and it changes the thing
+that the story is about. It forgets facts beyond its attention window, as the table shows. It is a toy to test an engine with, not a source of advice.
 
 ## Licence
 

@@ -124,7 +124,7 @@ def favorites(rng: Random) -> Turns:
 
 
 def liking(rng: Random) -> Turns:
-    slots = {"hobby": rng.choice(words.HOBBIES), "food": rng.choice(words.FOODS), "animal": rng.choice(words.ANIMALS), "place": rng.choice(words.PLACES)}
+    slots = {"hobby": rng.choice(words.HOBBIES), "food": rng.choice(words.FOODS), "animal": rng.choice(words.ANIMALS[:50]), "place": rng.choice(words.PLACES)}
     question, answer = rng.choice([
         ("I [like|love|enjoy] {hobby}[.|!|]", "{Hobby} [is a wonderful hobby|sounds like a lot of fun]! [How long have you been doing it?|When did you start with it?] I cannot do it myself, but I like to hear about it."),
         ("Do you like {hobby}?", "I cannot try {hobby} myself, because I am only a program. But I like to hear about it. Do you like {hobby}?"),
@@ -162,7 +162,7 @@ def knowledge(rng: Random) -> Turns:
         if rng.random() < 0.5:
             return [(fill("What comes after {one}?", slots, rng), fill("After {one} comes {next}.", slots, rng))]
         return [(fill("What comes before {next}?", slots, rng), fill("Before {next} comes {one}.", slots, rng))]
-    group, members = rng.choice([("animals", words.ANIMALS), ("colors", words.COLORS), ("kinds of food", words.FOODS)])
+    group, members = rng.choice([("animals", words.ANIMALS[:40]), ("colors", words.COLORS), ("kinds of food", words.FOODS)])
     count = rng.choice(["two", "three", "four"])
     chosen = rng.sample(members, words.NUMBERS.index(count) + 1)
     chosen = [f"the {name}" for name in chosen] if group == "animals" else chosen
@@ -210,7 +210,7 @@ def repeating(rng: Random) -> Turns:
 
 
 def poem(rng: Random) -> Turns:
-    subject = rng.choice(words.ANIMALS + ["star", "tree", "river", "cloud", "flower", "kite", "boat", "moon"])
+    subject = rng.choice(words.ANIMALS[:50] + ["star", "tree", "river", "cloud", "flower", "kite", "boat", "moon"])
     couplets = [
         ("The {it} is awake when the morning is bright,", "and it dreams of the stars in the middle of night."),
         ("The {it} knows a song that is gentle and low,", "and it sings to the wind and it sings to the snow."),

@@ -5,7 +5,6 @@
 A document is a plain story or a chat in the turn format of Gemma 1. The same seed gives the same documents.
 """
 
-import re
 import sys
 from dataclasses import dataclass
 from random import Random
@@ -19,18 +18,14 @@ from templates import fill
 START, END = "<start_of_turn>", "<end_of_turn>"
 
 # (kind, share of the documents)
-MIX = [("story", 12), ("story chat", 25), ("chat", 16), ("echo", 6), ("short recall", 24), ("long recall", 18), ("long chat", 3)]
-
-
-MARKED = re.compile(r"( ?\*[^*]+\*)")  # with the space before it, which belongs to the word's token
-MARKED_WEIGHT = 2.0
+MIX = [("story", 12), ("story chat", 25), ("chat", 18), ("echo", 8), ("short recall", 20), ("long recall", 18), ("long chat", 3)]
 
 
 @dataclass
 class Document:
-    """Pieces of text with their weights in the loss. What the user wrote weighs 0: the model reads it, no more."""
+    """Pieces of text, each with a mark whether the model wrote it. What the user wrote is not for the model to learn."""
 
-    pieces: list[tuple[str, float]]
+    pieces: list[tuple[str, bool]]
 
     @property
     def text(self) -> str:
@@ -41,7 +36,7 @@ def new_document(rng: Random) -> Document:
     kind = rng.choices([kind for kind, _ in MIX], [share for _, share in MIX])[0]
     match kind:
         case "story":
-            return Document(weighted(new_story(rng)))
+            return Document([(new_story(rng), True)])
         case "story chat":
             turns = story(rng)
             if rng.random() < 0.15:
@@ -51,9 +46,9 @@ def new_document(rng: Random) -> Document:
         case "echo":
             turns = [turn for _ in range(rng.choice([1, 1, 2])) for turn in repeating(rng)]
         case "short recall":
-            turns = recall(rng, facts=rng.choice([1, 1, 1, 2, 3]), target_chars=rng.choice([0, 150, 300, 450, 600, 750]))
+            turns = recall(rng, facts=rng.choice([1, 1, 1, 2, 3]), target_chars=rng.choice([0, 0, 200, 500]))
         case "long recall":
-            turns = recall(rng, facts=rng.choice([1, 1, 2, 3]), target_chars=rng.randint(900, 2400))
+            turns = recall(rng, facts=rng.choice([1, 2, 3, 4]), target_chars=rng.randint(1300, 2400))
         case "long chat":
             turns = filler(rng, rng.randint(1300, 2400))
     return chat_document(turns, rng)
@@ -65,13 +60,8 @@ def chat_document(turns: Turns, rng: Random) -> Document:
         turns = with_system_message(turns, rng)
     pieces = []
     for question, answer in turns:
-        question = question.replace("*", "")
-        pieces += [(f"{START}user\n{question}{END}\n{START}model\n", 0.0), *weighted(answer), (f"{END}\n", 1.0)]
+        pieces += [(f"{START}user\n{question}{END}\n{START}model\n", False), (f"{answer}{END}", True), ("\n", False)]
     return Document(pieces)
-
-
-def weighted(text: str) -> list[tuple[str, float]]:
-    return [(part.replace("*", ""), MARKED_WEIGHT if "*" in part else 1.0) for part in MARKED.split(text) if part]
 
 
 def careless(question: str, rng: Random) -> str:

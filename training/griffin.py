@@ -333,10 +333,7 @@ class Griffin(nn.Module):
             elif isinstance(module, RgLru):
                 for weight in (module.input_gate_weight, module.recurrent_gate_weight):
                     nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
-                # With an open gate (r = 1), three channels of four forget within 20 tokens, the others remember 10 to
-                # 3000. Short memories let most of their input in, √(1 − a²), and that is what learns first.
+                # With an open gate (r = 1), a is uniform in [0.9, 0.999]: memories of 10 to 1000 tokens.
                 # a = exp(−8 softplus(p))  ⇒  p = log(expm1(−log a / 8))
-                short = torch.empty_like(module.recurrent_param).uniform_(0.05, 0.95)
-                long = 1.0 - 10.0 ** torch.empty_like(module.recurrent_param).uniform_(-3.5, -1.0)
-                a = torch.where(torch.rand_like(short) < 0.75, short, long)
+                a = torch.empty_like(module.recurrent_param).uniform_(0.9, 0.999)
                 module.recurrent_param.copy_(torch.log(torch.expm1(-torch.log(a) / DECAY_SCALE)))

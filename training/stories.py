@@ -38,18 +38,18 @@ class Cast:
             **PRONOUNS[self.hero.pronoun],
             **friend,
             "kind": self.hero.kind,
-            "name": f"*{self.hero.name}*",
+            "name": self.hero.name,
             "fkind": self.friend.kind,
-            "friend": f"*{self.friend.name}*",
+            "friend": self.friend.name,
             "trait": self.trait,
             "look": self.look,
-            "thing": f"*{self.thing}*",
+            "thing": self.thing,
             "place": self.place,
             "near": rng.choice(words.NEAR),
             "food": rng.choice(words.FOODS),
             "dish": rng.choice(words.DISHES),
             "skill": rng.choice(words.SKILLS),
-            "helper": rng.choice([kind for kind in words.ANIMALS if kind not in (self.hero.kind, self.friend.kind)]),
+            "helper": rng.choice([kind for kind in words.ANIMALS[:50] if kind not in (self.hero.kind, self.friend.kind)]),
         }
 
 
@@ -374,10 +374,7 @@ def tell(cast: Cast, theme: str, rng: Random) -> str:
         parts.append(rng.choice(ENDINGS))
     if rng.random() < 0.25:
         parts.append("The end.")
-    text = " ".join(fill(part, slots, rng) for part in parts)
-    for value in ("name", "friend", "thing"):  # the first time, it is news
-        text = text.replace(slots[value], slots[value].strip("*"), 1)
-    return text
+    return " ".join(fill(part, slots, rng) for part in parts)
 
 
 def new_plot(rng: Random) -> tuple[Cast, str]:

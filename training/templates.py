@@ -5,8 +5,7 @@ A template is text with choices and slots:
     [One day|One morning], {name} found a(n) {thing}.
 
 `[a|b|c]` is one of its parts, by chance (they nest); `{slot}` is a word from a table, and `{Slot}` the same word with
-a capital letter; `a(n)` becomes "a" or "an", whichever the next word wants. `*…*` marks what can only be known from
-earlier text; the marks weigh more in training (see grammar.py) and are not part of the text.
+a capital letter; `a(n)` becomes "a" or "an", whichever the next word wants.
 """
 
 import re
@@ -14,7 +13,7 @@ from random import Random
 
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 SLOT = re.compile(r"\{(\w+)\}")
-ARTICLE = re.compile(r"\b([Aa])\(n\) (\*?)(\w+)")
+ARTICLE = re.compile(r"\b([Aa])\(n\) (\w+)")
 SOUNDS_LIKE_A_CONSONANT = ("uni", "use", "one", "eu")  # a unicorn, a useful box
 SILENT_H = ("honest", "hour")
 
@@ -24,7 +23,7 @@ def fill(template: str, slots: dict[str, str], rng: Random) -> str:
     while CHOICE.search(text):
         text = CHOICE.sub(lambda match: rng.choice(match[1].split("|")), text)
     text = SLOT.sub(lambda match: slot(match[1], slots), text)
-    return ARTICLE.sub(lambda match: f"{match[1]}{'n' if wants_an(match[3]) else ''} {match[2]}{match[3]}", text)
+    return ARTICLE.sub(lambda match: f"{match[1]}{'n' if wants_an(match[2]) else ''} {match[2]}", text)
 
 
 def slot(name: str, slots: dict[str, str]) -> str:

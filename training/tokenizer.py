@@ -23,7 +23,6 @@ from random import Random
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-import words
 from grammar import END, START, new_document
 
 VOCABULARY_SIZE = 1024
@@ -33,7 +32,6 @@ BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 PRINTABLE = [chr(code) for code in range(33, 127)]
 UNITS = Regex(r"▁?[A-Za-z]+|[0-9]|\n|▁?[^A-Za-z0-9▁\n]|▁")
 TRAINING_DOCUMENTS = 20_000
-KEY_WEIGHT = 6_000  # so that a name or a thing is one piece, and remembering it is remembering one piece
 
 
 def train(seed: int = 0) -> dict:
@@ -56,8 +54,6 @@ def training_text(seed: int) -> Iterator[str]:
     rng = Random(seed)
     for _ in range(TRAINING_DOCUMENTS):
         yield new_document(rng).text.replace(START, "\n").replace(END, "\n")
-    for word in words.GIRLS + words.BOYS + words.ANIMAL_NAMES + words.THINGS + words.COLORS:
-        yield f" {word}" * KEY_WEIGHT
 
 
 def tokenizer_json(vocabulary: list[str], merges: list[list[str]]) -> dict:
