@@ -57,7 +57,7 @@ export interface Call {
 /** One op at one size. */
 export interface OpCase {
   readonly op: string;
-  readonly sizes: Readonly<Record<string, string | number | boolean | readonly number[]>>;
+  readonly sizes: Readonly<Record<string, string | number | boolean>>;
   readonly seed: number;
   readonly tolerance: Tolerance;
   /** Tokens of all calls together; every input has as many rows. */

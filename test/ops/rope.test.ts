@@ -17,6 +17,24 @@ describe.each([0, 1, 1e5, 1e6])("position %i", (position) => {
   });
 });
 
+// The wasm backend keeps a table of angles for the layers that share them.
+test("rotations that differ in base, dimensions or heads, one after the other", async () => {
+  const plain = ropeCase(32, 32, 2, 1e4, 77);
+  await judge([
+    {
+      ...plain,
+      sizes: { ...plain.sizes, rotations: 4 },
+      run({ backend, x: [x], state }) {
+        backend.rope(x, 32, { theta: 1e4, dims: 32 }, state);
+        backend.rope(x, 32, { theta: 500, dims: 32 }, state);
+        backend.rope(x, 32, { theta: 500, dims: 16 }, state);
+        backend.rope(x, 16, { theta: 500, dims: 16 }, state);
+        return x;
+      },
+    },
+  ]);
+});
+
 function ropeCase(K: number, dims: number, heads: number, theta: number, position: number): OpCase {
   const seed = K + dims;
   const random = seeded(seed);
