@@ -73,7 +73,10 @@ export async function withFolder<Result>(
   path: string,
   use: (folder: NodeFolder, weightsFile: string | undefined) => Promise<Result>,
 ): Promise<Result> {
-  const found = await stat(path).catch(() => null);
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;
+    throw error; // a folder that may not be read is not a folder that is not there
+  });
   if (!found)
     throw new AerieError(
       "model.path",

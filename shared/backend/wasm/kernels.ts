@@ -63,7 +63,7 @@ export const FIRST_FREE_BYTE = PAGE_BYTES;
 
 /** The faster module that computes rightly here. */
 export function chooseKernels({ relaxed, baseline }: KernelModules): ChosenKernels {
-  if (!relaxed) return { name: "baseline SIMD (no relaxed SIMD here)", module: baseline };
+  if (!relaxed) return { name: "baseline SIMD (without relaxed SIMD)", module: baseline };
   // A host may compile the relaxed dot wrongly and still validate it: V8 11.3 returned twice the product.
   if (!dotIsRight(relaxed)) return { name: "baseline SIMD (the relaxed dot is wrong here)", module: baseline };
   return { name: "relaxed SIMD", module: relaxed };
