@@ -44,6 +44,7 @@ function forward<Result>(
     return finish(x);
   });
   state.position += tokens.length;
+  state.tokensProcessed += tokens.length;
   return result;
 }
 

@@ -62,6 +62,8 @@ export interface State {
   readonly layout: StateLayout;
   /** Tokens consumed so far: the absolute position of the next one. */
   position: number;
+  /** Tokens that were run through the model on this very state: what a restored state did not have to do again is not in it. */
+  tokensProcessed: number;
 }
 
 /** How the heads of an attention block lie in the columns of its queries, keys and values. */

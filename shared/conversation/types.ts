@@ -60,6 +60,8 @@ export interface Usage {
   /** Those of them that no model pass had to process: `inputTokens − cachedTokens` were counted inside `forward`. */
   readonly cachedTokens: number;
   readonly outputTokens: number;
+  /** Tokens that went through the model, counted inside `forward`: input that was not cached, and the output. */
+  readonly processedTokens: number;
 }
 
 /** The log-probability of an output token and of the likeliest ones at its place. */
@@ -169,6 +171,11 @@ export interface ItemQuery {
   readonly after?: { readonly node: number; readonly index: number };
 }
 
+/** A line of what a tenant exports. */
+export type ExportRecord =
+  | { readonly type: "branch"; readonly branch: BranchRecord }
+  | { readonly type: "response"; readonly response: ResponseRecord };
+
 /**
  * Everything a conversation's object answers to. The Durable Object implements it by RPC, Node and the browser in
  * process: the HTTP routes see only this.
@@ -208,6 +215,8 @@ export interface ConversationPort {
   exportState(branch: number): Promise<Answer<ReadableStream<Uint8Array>>>;
   /** Makes the state in a file the branch's new head. */
   importState(branch: number, file: ReadableStream<Uint8Array>): Promise<Answer<BranchRecord>>;
+  /** Everything that is kept here, as NDJSON of `ExportRecord`s. */
+  exportAll(): Promise<Answer<ReadableStream<Uint8Array>>>;
   /** Erases everything. */
   destroy(): Promise<void>;
 }

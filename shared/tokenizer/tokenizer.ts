@@ -88,6 +88,13 @@ export class Tokenizer {
     return ids;
   }
 
+  /** The ids of a text that goes on behind other tokens: as `encode`, but no word is taken for the first of a text. */
+  encodeFurther(text: string): number[] {
+    const ids: number[] = [];
+    this.#encodeText(text.toWellFormed(), false, ids);
+    return ids;
+  }
+
   /** The start of a raw completion: the BOS, once, if the vocabulary begins texts with one, then `encode(text)`. */
   encodeStart(text: string): number[] {
     return this.withBos(this.encode(text));
@@ -144,7 +151,7 @@ export class Tokenizer {
       all.set(bytes, at);
       at += bytes.length;
     }
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(all);
+    return new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(all);
   }
 
   /** The bytes of one token's text; a control token's are those of its name. An id that names no piece has none. */

@@ -3,9 +3,10 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openModel, openTextSide, type TextSide } from "../../cli/model-argument.ts";
+import { openModel, openTextSide } from "../../cli/model-argument.ts";
 import { allLogits, createState, type Model, prefill } from "../../shared/engine.ts";
 import { generate } from "../../shared/generate.ts";
+import type { TextSide } from "../../shared/load-text-side.ts";
 import { parseSampling } from "../../shared/sampler/parse-options.ts";
 
 const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));

@@ -2,9 +2,11 @@
 
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openModel, openTextSide, type TextSide } from "../../cli/model-argument.ts";
+import { openModel, openTextSide } from "../../cli/model-argument.ts";
 import { createState, type Model, prefill, restoreState, saveState } from "../../shared/engine.ts";
 import { type GenerateOptions, type GenerateResult, generate } from "../../shared/generate.ts";
+import type { TextSide } from "../../shared/load-text-side.ts";
+import { OutputText } from "../../shared/output-text.ts";
 import { parseSampling } from "../../shared/sampler/parse-options.ts";
 
 const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
@@ -89,11 +91,9 @@ describe("generate", () => {
     const restored = restoreState(model, await saveState(model, state));
     expect(restored.position).toBe(prompt.length + 16);
     const next = await prefill(model, restored, log.slice(-1));
-    const rest = generate(model, text.tokenizer, restored, next, [...prompt, ...log], {
-      ...options,
-      maxTokens: 23,
-      output: log,
-    });
+    const output = new OutputText(text.tokenizer, { stop: [], eosIds: model.config.eosIds });
+    for (const id of log) output.push(id);
+    const rest = generate(model, text.tokenizer, restored, next, [...prompt, ...log], { ...options, output });
     for await (const { token } of rest) log.push(token);
     expect(log).toStrictEqual(whole.ids);
   });

@@ -24,7 +24,7 @@ export function createTensor(rows: number, columns: number): ReferenceTensor {
 export const dataOf = (x: Tensor | Weight): Float32Array => (x as ReferenceTensor | ReferenceWeight).data;
 
 export function createState(layout: StateLayout): ReferenceState {
-  return { layout, position: 0, bytes: new Uint8Array(layout.bytes) };
+  return { layout, position: 0, tokensProcessed: 0, bytes: new Uint8Array(layout.bytes) };
 }
 
 /** The f32 region as an array that reads and writes the state. */

@@ -32,7 +32,7 @@ export class StateSlots {
         "memory.states",
         `a state of ${layout.bytes} bytes does not fit the ${stateBytes} bytes that the backend was made for`,
       );
-    return { layout, position: 0, outside: null, slot: null, lastUse: 0 };
+    return { layout, position: 0, tokensProcessed: 0, outside: null, slot: null, lastUse: 0 };
   }
 
   /** Where a region of a state lies, until another state is used. */

@@ -1,0 +1,214 @@
+/** Named lines of responses and their messages: what the API calls conversations and items. */
+
+import { eraseItem, eraseNode } from "./erase.ts";
+import { ensureMeta, touchMeta } from "./meta.ts";
+import { childrenOf, findNode, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
+import { RefusedError } from "./refusal.ts";
+import type { Sql, SqlRow } from "./sql.ts";
+import type { BranchRecord, ConversationItem, InputItem, ItemPage, ItemQuery } from "./types.ts";
+
+type Metadata = Readonly<Record<string, string>>;
+
+export interface BranchHost {
+  readonly sql: Sql;
+  now(): number;
+}
+
+export class BranchOperations {
+  readonly #host: BranchHost;
+  readonly #sql: Sql;
+  /** Resolves once nothing runs at a node; refuses if that takes too long. */
+  readonly #idle: (node: number) => Promise<void>;
+
+  constructor(host: BranchHost, idle: (node: number) => Promise<void>) {
+    this.#host = host;
+    this.#sql = host.sql;
+    this.#idle = idle;
+  }
+
+  /** Refuses with 404 where there is none. */
+  find(branch: number): BranchRecord {
+    const [row] = this.#sql.exec("SELECT * FROM branch WHERE id = ?", branch);
+    if (!row) throw new RefusedError(404, "conversation_not_found", "there is no such conversation");
+    return toBranch(row);
+  }
+
+  list(): { branch: number; createdAt: number }[] {
+    return this.#sql
+      .exec("SELECT id, created_at FROM branch ORDER BY id")
+      .map((row) => ({ branch: row.id as number, createdAt: row.created_at as number }));
+  }
+
+  create(options: { node: number | null; items: readonly InputItem[]; metadata: Metadata }): BranchRecord {
+    const { node, items, metadata } = options;
+    return this.#sql.transaction(() => {
+      const now = this.#seconds();
+      const start = node === null ? null : findNode(this.#sql, node);
+      if (node !== null && (!start || start.status === "erased"))
+        throw new RefusedError(404, "response_not_found", "there is no such response to start the conversation at");
+      const head = items.length > 0 ? this.#insertItems(null, start, items, now) : node;
+      const [row] = this.#sql.exec(
+        "INSERT INTO branch (created_at, head, metadata) VALUES (?, ?, ?) RETURNING *",
+        now,
+        head,
+        JSON.stringify(metadata),
+      );
+      const branch = toBranch(row);
+      if (head !== node) this.#sql.exec("UPDATE node SET branch = ? WHERE id = ?", branch.branch, head);
+      this.#touch(now);
+      return branch;
+    });
+  }
+
+  update(branch: number, metadata: Metadata): BranchRecord {
+    return this.#sql.transaction(() => {
+      this.find(branch);
+      this.#sql.exec("UPDATE branch SET metadata = ? WHERE id = ?", JSON.stringify(metadata), branch);
+      this.#touch(this.#seconds());
+      return this.find(branch);
+    });
+  }
+
+  /** `from` is the head that the caller saw. */
+  moveHead(branch: number, from: number | null, to: number): BranchRecord {
+    return this.#sql.transaction(() => {
+      if (this.find(branch).head !== from) throw moved();
+      this.#sql.exec("UPDATE branch SET head = ? WHERE id = ?", to, branch);
+      this.#touch(this.#seconds());
+      return this.find(branch);
+    });
+  }
+
+  /** Erases what only this line needs. true: nothing is left in the object. */
+  async delete(branch: number): Promise<boolean> {
+    const { head } = this.find(branch);
+    if (head !== null) await this.#idle(head);
+    return this.#sql.transaction(() => {
+      if (this.find(branch).head !== head) throw moved();
+      this.#sql.exec("DELETE FROM branch WHERE id = ?", branch);
+      const heads = new Set(this.#sql.exec("SELECT head FROM branch").map((row) => row.head as number | null));
+      for (const node of [...pathUp(this.#sql, head)]) {
+        const isNeeded = heads.has(node.id) || childrenOf(this.#sql, node.id).some(({ status }) => status !== "erased");
+        if (isNeeded) break;
+        eraseNode(this.#sql, node.id);
+      }
+      this.#touch(this.#seconds());
+      const [{ left }] = this.#sql.exec("SELECT COUNT(*) AS left FROM node WHERE status <> 'erased'");
+      return heads.size === 0 && left === 0;
+    });
+  }
+
+  items(branch: number, query: ItemQuery): ItemPage {
+    const { head } = this.find(branch);
+    return head === null ? { items: [], hasMore: false } : this.page(head, query, true);
+  }
+
+  item(branch: number, node: number, index: number): ConversationItem {
+    const found = this.#nodeOf(branch, node);
+    const item = itemsOf(found, true).find((one) => one.index === index);
+    if (!item) throw noItem();
+    return item;
+  }
+
+  async add(branch: number, items: readonly InputItem[]): Promise<ConversationItem[]> {
+    const { head } = this.find(branch);
+    if (head !== null) await this.#idle(head);
+    return this.#sql.transaction(() => {
+      if (this.find(branch).head !== head) throw moved();
+      const now = this.#seconds();
+      const id = this.#insertItems(branch, head === null ? null : findNode(this.#sql, head), items, now);
+      this.#sql.exec("UPDATE branch SET head = ? WHERE id = ?", id, branch);
+      this.#touch(now);
+      return itemsOf(findNode(this.#sql, id) as Node, true);
+    });
+  }
+
+  async deleteItem(branch: number, node: number, index: number): Promise<BranchRecord> {
+    const { head } = this.find(branch);
+    if (head !== null) await this.#idle(head);
+    return this.#sql.transaction(() => {
+      this.item(branch, node, index);
+      eraseItem(this.#sql, this.#nodeOf(branch, node), index);
+      this.#touch(this.#seconds());
+      return this.find(branch);
+    });
+  }
+
+  /** The messages from the root to a node, `withReply` to its own reply too. */
+  page(head: number, { order, limit, after }: ItemQuery, withReply: boolean): ItemPage {
+    const newestFirst = (function* (sql: Sql) {
+      for (const node of pathUp(sql, head)) yield* itemsOf(node, withReply || node.id !== head).reverse();
+    })(this.#sql);
+    const ordered = order === "desc" ? newestFirst : [...newestFirst].reverse();
+    const items: ConversationItem[] = [];
+    let isPast = after === undefined;
+    for (const item of ordered) {
+      if (isPast && items.length === limit) return { items, hasMore: true };
+      if (isPast) items.push(item);
+      else isPast = item.node === after?.node && item.index === after.index;
+    }
+    if (!isPast) throw new RefusedError(404, "item_not_found", "after: there is no such item", { param: "after" });
+    return { items, hasMore: false };
+  }
+
+  #nodeOf(branch: number, id: number): Node {
+    const { head } = this.find(branch);
+    for (const node of pathUp(this.#sql, head)) if (node.id === id) return node;
+    throw noItem();
+  }
+
+  #insertItems(branch: number | null, parent: Node | null, items: readonly InputItem[], now: number): number {
+    const id = nextNodeId(this.#sql);
+    insertNode(this.#sql, {
+      id,
+      parent: parent?.id ?? null,
+      branch,
+      status: "items",
+      createdAt: now,
+      instructions: parent?.instructions ?? null,
+      system: parent?.system ?? "",
+      input: items,
+    });
+    return id;
+  }
+
+  #touch(now: number): void {
+    ensureMeta(this.#sql, now);
+    touchMeta(this.#sql, now, true);
+  }
+
+  #seconds(): number {
+    return Math.floor(this.#host.now() / 1000);
+  }
+}
+
+function toBranch(row: SqlRow): BranchRecord {
+  return {
+    branch: row.id as number,
+    createdAt: row.created_at as number,
+    head: row.head as number | null,
+    metadata: JSON.parse(row.metadata as string) as Metadata,
+  };
+}
+
+function itemsOf(node: Node, withReply: boolean): ConversationItem[] {
+  const items: ConversationItem[] = [];
+  for (const [index, item] of node.input.entries())
+    if (item) items.push({ node: node.id, index, ...item, status: "completed" });
+  if (withReply && node.request && node.status !== "failed") {
+    const status =
+      node.status === "in_progress" ? "in_progress" : node.status === "completed" ? "completed" : "incomplete";
+    items.push({ node: node.id, index: -1, role: "assistant", content: node.output ?? "", status });
+  }
+  return items;
+}
+
+function noItem(): RefusedError {
+  return new RefusedError(404, "item_not_found", "there is no such item in the conversation");
+}
+
+function moved(): RefusedError {
+  return new RefusedError(409, "conversation_busy", "the conversation has just moved on: look at it again", {
+    retryAfterSeconds: 1,
+  });
+}

@@ -1,0 +1,121 @@
+/** What a turn has to process: which log it continues, from which checkpoint, and the ids it adds. */
+
+import { type FoundCheckpoint, findCheckpoint } from "./checkpoints.ts";
+import type { LoadedModel } from "./model-source.ts";
+import { findNode, isFinished, logEnd, type Node, type NodeLog, pathUp } from "./nodes.ts";
+import { encodeConversation, encodeFollowUp, isUniform, PromptError, systemOf, systemText } from "./prompt.ts";
+import type { Sql } from "./sql.ts";
+import { readIds } from "./token-log.ts";
+import type { InputItem, TurnRequest } from "./types.ts";
+
+export interface TurnPlan {
+  readonly instructions: string | null;
+  /** All system text that the log begins with. */
+  readonly system: string;
+  readonly logParent: number | null;
+  readonly start: number;
+  readonly promptIds: readonly number[];
+  /** Tokens before the reply that a checkpoint spares. */
+  readonly cached: number;
+}
+
+/** Most tokens before a reply's own prompt and in it: what the log's keys have room for, and far more than a body holds. */
+const MAX_PROMPT_TOKENS = 2 ** 20;
+
+/** Throws a `PromptError` where the messages can't be put to the model. */
+export function planTurn(sql: Sql, loaded: LoadedModel, parent: Node | null, request: TurnRequest): TurnPlan {
+  const { pending, base } = messagesSince(sql, parent);
+  const next = [...pending, ...request.input];
+  // Messages that were added without a reply carry the system text of the reply before them.
+  const inherited = parent?.system ?? "";
+  const instructions = request.instructions ?? parent?.instructions ?? null;
+  // System items stay once they are said; instructions are replaced as a whole.
+  const sticky = parent ? withoutInstructions(inherited, parent.instructions) : "";
+  const system = systemText(instructions, sticky, systemOf(next));
+
+  if (base?.log && base.log.digest === loaded.digest && !base.log.isCut && system === inherited) {
+    const { log } = base;
+    const replyIds = [...readIds(sql, base.id, log.promptLength, log.promptLength + (log.kept ?? 0)), ...log.tail];
+    const said = isUniform(loaded) ? lastUserItem(base) : null;
+    const promptIds = encodeFollowUp(loaded, system, said ?? itemsBeforeReply(sql, base), replyIds, next);
+    if (promptIds) {
+      checkLength(promptIds);
+      const found = nearestCheckpoint(sql, base.id, loaded.digest);
+      const cached = found?.position ?? 0;
+      return { instructions, system, logParent: base.id, start: logEnd(log), promptIds, cached };
+    }
+  }
+  const items = [...(parent ? allItems(sql, parent) : []), ...request.input];
+  const promptIds = encodeConversation(loaded, system, items);
+  checkLength(promptIds);
+  return { instructions, system, logParent: null, start: 0, promptIds, cached: 0 };
+}
+
+function checkLength(promptIds: readonly number[]): void {
+  if (promptIds.length > MAX_PROMPT_TOKENS)
+    throw new PromptError(
+      `input: expected at most ${MAX_PROMPT_TOKENS} tokens in one turn, found ${promptIds.length}: send them in several`,
+    );
+}
+
+function withoutInstructions(system: string, instructions: string | null): string {
+  if (!instructions) return system;
+  return system === instructions ? "" : system.slice(instructions.length + 2);
+}
+
+/** The last node with a reply, from `parent` on, and the messages that came after it. */
+function messagesSince(sql: Sql, parent: Node | null): { pending: InputItem[]; base: Node | null } {
+  const pending: InputItem[] = [];
+  for (const node of parent ? pathUp(sql, parent.id) : []) {
+    if (isFinished(node)) return { pending, base: node };
+    pending.unshift(...said(node));
+  }
+  return { pending, base: null };
+}
+
+const said = ({ input }: Node): InputItem[] => input.filter((item) => item !== null);
+
+/** For a template that treats every exchange alike, this stands for the whole conversation. */
+function lastUserItem(base: Node): InputItem[] | null {
+  const last = said(base).findLast(({ role }) => role === "user");
+  return last ? [last] : null;
+}
+
+/** Everything said from the root to a node, its reply included. */
+export function allItems(sql: Sql, node: Node): InputItem[] {
+  const items = itemsBeforeReply(sql, node);
+  if (node.output) items.push({ role: "assistant", content: node.output });
+  return items;
+}
+
+function itemsBeforeReply(sql: Sql, node: Node): InputItem[] {
+  const path = [...pathUp(sql, node.id)].reverse();
+  return path.flatMap((at) => [
+    ...said(at),
+    ...(at.output && at.id !== node.id ? [{ role: "assistant" as const, content: at.output }] : []),
+  ]);
+}
+
+/** The nearest checkpoint at or before the end of a node's log, along the logs that it continues. */
+export function nearestCheckpoint(sql: Sql, node: number, digest: string): FoundCheckpoint | null {
+  for (let at: number | null = node; at !== null; ) {
+    const found = findCheckpoint(sql, at);
+    if (found?.digest === digest) return found;
+    at = findNode(sql, at)?.log?.logParent ?? null;
+  }
+  return null;
+}
+
+/** The ids of the log that ends with a node's, from an absolute position on. A running node's log ends with its last id. */
+export function logFrom(sql: Sql, node: number, position: number): number[] {
+  const pieces: number[][] = [];
+  for (let at: number | null = node; at !== null; ) {
+    const { log } = findNode(sql, at) as Node & { log: NodeLog };
+    const length = log.kept === null ? Number.POSITIVE_INFINITY : log.promptLength + log.kept;
+    const from = Math.max(0, position - log.start);
+    pieces.unshift([...readIds(sql, at, from, length), ...log.tail.slice(Math.max(0, from - length))]);
+    if (log.start <= position) break;
+    at = log.logParent;
+  }
+  return pieces.flat();
+}

@@ -1,0 +1,107 @@
+/** The tables of a conversation's object. Keys are integers: every further index would cost one more written row. */
+
+import { AerieError } from "../errors.ts";
+import type { Sql } from "./sql.ts";
+
+const FORMAT = 1;
+
+const tables = `
+  -- One row: the object itself. Totals are over all turns.
+  CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    format INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, -- seconds since 1970, as every time here
+    updated_at INTEGER NOT NULL,
+    expires_at INTEGER,          -- NULL: kept until it is deleted
+    note_due INTEGER NOT NULL,   -- 1: the tenant does not know of the last change yet
+    turns INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL
+  );
+
+  -- The tree of responses. A node without a request holds messages that were added without asking for a reply.
+  CREATE TABLE node (
+    id INTEGER PRIMARY KEY,
+    parent INTEGER,
+    branch INTEGER,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    completed_at INTEGER,
+    request TEXT,                -- JSON of the turn's request, without its input
+    instructions TEXT,
+    system TEXT NOT NULL,        -- all system text that the token log begins with
+    input TEXT NOT NULL,         -- JSON of its items; a deleted item is null
+    output TEXT,
+    finish TEXT,
+    error TEXT,                  -- JSON
+    usage TEXT,                  -- JSON
+    -- the token log
+    digest TEXT,                 -- of the model whose tokens these are; NULL: no log, it has to be encoded anew
+    log_parent INTEGER,          -- whose log this one continues; NULL: it begins at position 0
+    start INTEGER,               -- position of its first token
+    prompt_length INTEGER,
+    kept INTEGER,                -- how many output ids the log keeps; NULL while it runs
+    cut INTEGER NOT NULL,        -- 1: something before it was deleted, so the log can't be continued
+    tail BLOB,                   -- ids behind the kept ones: what is shown of a token before a stop string
+    -- running
+    choice INTEGER,
+    cached INTEGER,              -- tokens before the reply that the checkpoint at its beginning spared
+    epoch INTEGER NOT NULL,      -- fencing token: whoever took the turn over last
+    attempts INTEGER NOT NULL    -- take-overs since it last made progress
+  );
+
+  -- Token ids, prompt first, then output. id = node · 2²² + index of the first one.
+  CREATE TABLE log (
+    id INTEGER PRIMARY KEY,
+    ids BLOB NOT NULL,           -- u32, little-endian
+    logprobs TEXT                -- JSON, one entry per id, where the turn asks for them
+  );
+
+  -- The state at one position of a node's log: lists of parts, as JSON.
+  CREATE TABLE checkpoint (
+    node INTEGER PRIMARY KEY,
+    position INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    recurrent TEXT NOT NULL,     -- [part, …] in order
+    segments TEXT NOT NULL,      -- [[first position, positions, part], …] in order
+    pinned INTEGER NOT NULL
+  );
+  CREATE TABLE part (
+    id INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL,
+    bytes BLOB NOT NULL
+  );
+
+  -- A named line of responses: what the API calls a conversation.
+  CREATE TABLE branch (
+    id INTEGER PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    head INTEGER,
+    metadata TEXT NOT NULL
+  );
+
+  CREATE TABLE idempotency (
+    key TEXT PRIMARY KEY,
+    request_hash TEXT NOT NULL,
+    nodes TEXT NOT NULL          -- JSON
+  ) WITHOUT ROWID;
+`;
+
+/** Makes the tables where there are none; refuses those of another version. */
+export function prepareSchema(sql: Sql): void {
+  const found = sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
+  if (found.length === 0) {
+    const statements = tables.replaceAll(/--[^\n]*/g, "").split(";");
+    sql.transaction(() => {
+      for (const statement of statements) if (statement.trim() !== "") sql.exec(statement);
+    });
+    return;
+  }
+  const meta = sql.exec("SELECT format FROM meta");
+  const format = meta[0]?.format ?? FORMAT;
+  if (format !== FORMAT)
+    throw new AerieError("conversation.format", `the conversation has format ${format}, expected ${FORMAT}`);
+}
+
+export { FORMAT as SCHEMA_FORMAT };

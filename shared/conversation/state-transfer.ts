@@ -1,0 +1,203 @@
+/** A conversation's state out of the database into a file, and back. */
+
+import { createState, prefill, restoreState, type SavedState, saveState } from "../engine.ts";
+import { loadCheckpoint, NO_BASIS, prepareCheckpoint, writeCheckpoint } from "./checkpoints.ts";
+import type { ConversationHost } from "./conversation.ts";
+import { ensureMeta } from "./meta.ts";
+import type { LoadedModel } from "./model-source.ts";
+import {
+  findNode,
+  insertNode,
+  isFinished,
+  logEnd,
+  type Node,
+  type NodeLog,
+  nextNodeId,
+  type StoredRequest,
+} from "./nodes.ts";
+import { allItems, logFrom, nearestCheckpoint } from "./plan.ts";
+import { RefusedError } from "./refusal.ts";
+import { MAX_ITEMS_BYTES, readStateFile, type Sections, type StateHeader, writeStateFile } from "./state-file.ts";
+import { appendIds, fromBytes, MAX_NODE_TOKENS, toBytes } from "./token-log.ts";
+import type { InputItem } from "./types.ts";
+
+type Host = Pick<ConversationHost, "sql" | "models" | "digest" | "sign" | "tenant" | "now">;
+
+export async function exportState(host: Host, head: number | null): Promise<ReadableStream<Uint8Array>> {
+  const node = head === null ? null : findNode(host.sql, head);
+  if (!node || !isFinished(node) || !node.log || node.log.isCut || !node.request)
+    throw new RefusedError(
+      409,
+      "no_state",
+      "state: the conversation does not end with a response whose state is known: ask for one first",
+    );
+  const loaded = await host.models.load(node.request.model);
+  const { log } = node;
+  if (log.digest !== loaded.digest)
+    throw new RefusedError(409, "no_state", "state: the model was replaced since the last response: ask for one first");
+  const saved = await stateAt(host, loaded, node, logEnd(log));
+  const ids = saved.position < MAX_NODE_TOKENS ? logFrom(host.sql, node.id, 0) : [];
+  const items = new TextEncoder().encode(JSON.stringify(allItems(host.sql, node)));
+  const isWhole = ids.length === saved.position; // not where the log itself came without its beginning
+  const pieces = await writeStateFile(
+    {
+      model: loaded.id,
+      digest: loaded.digest,
+      tenant: host.tenant,
+      position: saved.position,
+      replyTokens: (log.kept ?? 0) + log.tail.length,
+      profile: ringOf(loaded),
+      instructions: node.instructions,
+      system: node.system,
+    },
+    [
+      ["state", saved.bytes],
+      ...(isWhole ? [["log", toBytes(ids)] as const] : []),
+      ...(items.length <= MAX_ITEMS_BYTES ? [["items", items] as const] : []),
+    ],
+    host.digest,
+    host.sign,
+  );
+  return new ReadableStream<Uint8Array>({
+    type: "bytes",
+    pull(controller) {
+      const piece = pieces.shift();
+      if (piece) controller.enqueue(piece);
+      else controller.close();
+    },
+  });
+}
+
+/** The state at the end of a node's log: from its checkpoint, or by replay from the nearest one. */
+async function stateAt(host: Host, loaded: LoadedModel, node: Node, end: number): Promise<SavedState> {
+  const { model } = loaded;
+  const found = nearestCheckpoint(host.sql, node.id, loaded.digest);
+  const saved = found && (await loadCheckpoint(host.sql, found, model.stateLayout, host.digest));
+  if (saved?.position === end) return saved;
+  const admission = host.models.admit(loaded);
+  try {
+    const state = saved ? restoreState(model, saved) : createState(model);
+    const ids = logFrom(host.sql, node.id, state.position);
+    await prefill(model, state, ids, { onProgress: () => admission.yieldToEvents() });
+    return await saveState(model, state);
+  } finally {
+    admission.release();
+  }
+}
+
+/** Writes the file's state as a new root and returns its node. */
+export async function importState(host: Host, branch: number, file: ReadableStream<Uint8Array>): Promise<number> {
+  let loaded: LoadedModel | null = null;
+  const { header, sections, layout } = await readStateFile(file, {
+    tenant: host.tenant,
+    sign: host.sign,
+    digest: host.digest,
+    async layoutOf({ model, digest, profile }) {
+      loaded = await host.models.load(model);
+      if (loaded.digest !== digest || ringOf(loaded) !== profile)
+        throw new RefusedError(
+          409,
+          "state_model_mismatch",
+          `state file: it belongs to another version of ${model} (${digest.slice(0, 12)}…, here ${loaded.digest.slice(0, 12)}…): ` +
+            "create a conversation from its messages instead, and it is replayed",
+        );
+      return loaded.model.stateLayout;
+    },
+  });
+  const { id: model, digest } = loaded as unknown as LoadedModel;
+  const items = parseItems(sections);
+  const ids = sections.log ? fromBytes(sections.log) : null;
+  checkIds(ids, loaded as unknown as LoadedModel);
+  const saved = { position: header.position, bytes: sections.state as Uint8Array };
+  const prepared = await prepareCheckpoint(layout, saved, NO_BASIS, host.digest);
+  const now = Math.floor(host.now() / 1000);
+  const { sql } = host;
+  return sql.transaction(() => {
+    const node = nextNodeId(sql);
+    insertNode(sql, {
+      ...rootOf(header, items, now),
+      id: node,
+      branch,
+      request: importedRequest(model),
+      log: logOf(header, digest),
+    });
+    if (ids) appendIds(sql, node, 0, ids.slice(0, ids.length - header.replyTokens));
+    if (ids && header.replyTokens > 0)
+      appendIds(sql, node, ids.length - header.replyTokens, ids.slice(-header.replyTokens));
+    writeCheckpoint(sql, node, digest, prepared, { pinned: ids === null });
+    ensureMeta(sql, now);
+    return node;
+  });
+}
+
+function rootOf(header: StateHeader, items: readonly InputItem[], now: number) {
+  const last = items[items.length - 1];
+  const isAnswered = last?.role === "assistant";
+  return {
+    parent: null,
+    status: "completed" as const,
+    createdAt: now,
+    completedAt: now,
+    instructions: header.instructions,
+    system: header.system,
+    input: isAnswered ? items.slice(0, -1) : items,
+    output: isAnswered ? last.content : "",
+    finish: "stop" as const,
+  };
+}
+
+const logOf = ({ position, replyTokens }: StateHeader, digest: string): NodeLog => ({
+  digest,
+  logParent: null,
+  start: 0,
+  promptLength: position - replyTokens,
+  kept: replyTokens,
+  tail: [],
+  isCut: false,
+});
+
+/** An imported response was asked for elsewhere; what is kept of its request is the model. */
+const importedRequest = (model: string): StoredRequest => ({
+  model,
+  sampling: {
+    temperature: 1,
+    topP: 1,
+    topK: 0,
+    minP: 0,
+    typicalP: 1,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: [],
+    seed: "0",
+    logprobs: false,
+    topLogprobs: 0,
+  },
+  maxTokens: 1,
+  stop: [],
+  metadata: {},
+  stored: true,
+  background: false,
+  whenUnread: "go on",
+});
+
+function parseItems({ items }: Sections): InputItem[] {
+  if (!items) return [];
+  const value: unknown = JSON.parse(new TextDecoder().decode(items)); // ours: the MAC covers its hash
+  return value as InputItem[];
+}
+
+function checkIds(ids: readonly number[] | null, { model }: LoadedModel): void {
+  const wrong = ids?.find((id) => id >= model.config.vocabSize);
+  if (wrong !== undefined)
+    throw new RefusedError(
+      400,
+      "invalid_state_file",
+      `state file: its log has the id ${wrong}, which the model does not`,
+    );
+}
+
+function ringOf({ model }: LoadedModel): string {
+  for (const block of model.stateLayout.blocks) if (block.kind === "local-attention") return block.keys.rows.dtype;
+  return "none";
+}

@@ -1,0 +1,94 @@
+/** The token log: which ids each node adds. It is the truth; states can be made from it again. */
+
+import type { Sql } from "./sql.ts";
+import type { LogprobRecord } from "./types.ts";
+
+/** Ids per row of a prompt: 256 KiB. */
+const ROW_IDS = 2 ** 16;
+
+/** A node has less than this many ids. */
+export const MAX_NODE_TOKENS = 2 ** 22;
+
+const firstKey = (node: number): number => node * MAX_NODE_TOKENS;
+
+/** Adds ids behind the first `index` ones of a node. `logprobs`, if given, has one entry per id. */
+export function appendIds(
+  sql: Sql,
+  node: number,
+  index: number,
+  ids: readonly number[],
+  logprobs: readonly LogprobRecord[] | null = null,
+): void {
+  for (let at = 0; at < ids.length; at += ROW_IDS) {
+    const row = ids.slice(at, at + ROW_IDS);
+    const extra = logprobs ? JSON.stringify(logprobs.slice(at, at + ROW_IDS)) : null;
+    sql.exec("INSERT INTO log (id, ids, logprobs) VALUES (?, ?, ?)", firstKey(node) + index + at, toBytes(row), extra);
+  }
+}
+
+/** The ids of a node from `index` on, up to `end` (not included). */
+export function readIds(sql: Sql, node: number, index = 0, end = MAX_NODE_TOKENS): number[] {
+  const ids: number[] = [];
+  for (const row of rowsFrom(sql, node, index)) {
+    const first = (row.id as number) - firstKey(node);
+    if (first >= end) break;
+    const all = fromBytes(row.ids as Uint8Array);
+    for (let at = Math.max(0, index - first); at < all.length && first + at < end; at++) ids.push(all[at]);
+  }
+  return ids;
+}
+
+/** The log-probabilities of the ids from `index` on, or null if the turn keeps none. */
+export function readLogprobs(sql: Sql, node: number, index: number): LogprobRecord[] | null {
+  const found: LogprobRecord[] = [];
+  for (const row of rowsFrom(sql, node, index)) {
+    if (typeof row.logprobs !== "string") continue;
+    const first = (row.id as number) - firstKey(node);
+    const all = JSON.parse(row.logprobs) as LogprobRecord[];
+    found.push(...all.slice(Math.max(0, index - first)));
+  }
+  return found.length > 0 ? found : null;
+}
+
+/** How many ids a node has. Reads the last row only. */
+export function countIds(sql: Sql, node: number): number {
+  const [last] = sql.exec(
+    "SELECT id, length(ids) AS bytes FROM log WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1",
+    firstKey(node),
+    firstKey(node + 1),
+  );
+  return last ? (last.id as number) - firstKey(node) + (last.bytes as number) / 4 : 0;
+}
+
+export function deleteIds(sql: Sql, node: number): void {
+  sql.exec("DELETE FROM log WHERE id >= ? AND id < ?", firstKey(node), firstKey(node + 1));
+}
+
+/** Only the prompt's ids: prompt and output never share a row. */
+export function deletePromptIds(sql: Sql, node: number, promptLength: number): void {
+  sql.exec("DELETE FROM log WHERE id >= ? AND id < ?", firstKey(node), firstKey(node) + promptLength);
+}
+
+/** The rows that hold a node's ids from `index` on; the first may begin before it. */
+function rowsFrom(sql: Sql, node: number, index: number) {
+  return sql.exec(
+    `SELECT id, ids, logprobs FROM log WHERE id < ? AND id >= COALESCE(
+       (SELECT id FROM log WHERE id <= ? AND id >= ? ORDER BY id DESC LIMIT 1), ?) ORDER BY id`,
+    firstKey(node + 1),
+    firstKey(node) + index,
+    firstKey(node),
+    firstKey(node),
+  );
+}
+
+export function toBytes(ids: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(4 * ids.length);
+  const view = new DataView(bytes.buffer);
+  for (const [at, id] of ids.entries()) view.setUint32(4 * at, id, true);
+  return bytes;
+}
+
+export function fromBytes(bytes: Uint8Array): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.byteLength / 4 }, (_, at) => view.getUint32(4 * at, true));
+}

@@ -1,0 +1,173 @@
+/** A conversation's object in a test: a database that outlives instances, a model, a clock, and what the host was told. */
+
+import { createHash, createHmac } from "node:crypto";
+import { Conversation, type ConversationHost } from "../../shared/conversation/conversation.ts";
+import type { Admission, LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
+import { ModelError } from "../../shared/conversation/model-source.ts";
+import type { Sql } from "../../shared/conversation/sql.ts";
+import type { CatalogueNote } from "../../shared/conversation/tenant-types.ts";
+import type {
+  Answer,
+  BegunTurn,
+  InputItem,
+  ResponseRecord,
+  SamplingRecord,
+  TurnEvent,
+  TurnRequest,
+} from "../../shared/conversation/types.ts";
+
+export const greedy: SamplingRecord = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  typicalP: 1,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  logitBias: [],
+  seed: "0",
+  logprobs: false,
+  topLogprobs: 0,
+};
+
+export const sampled: SamplingRecord = { ...greedy, temperature: 1, seed: "20261122" };
+
+export const user = (content: string): InputItem => ({ role: "user", content });
+
+export function request(
+  model: string,
+  input: string | readonly InputItem[],
+  options: Partial<TurnRequest> = {},
+): TurnRequest {
+  return {
+    parent: { kind: "root" },
+    model,
+    input: typeof input === "string" ? [user(input)] : input,
+    sampling: greedy,
+    maxTokens: 24,
+    stop: [],
+    choices: 1,
+    metadata: {},
+    stored: false,
+    background: false,
+    whenUnread: "go on",
+    ...options,
+  };
+}
+
+export function unwrap<Value>(answer: Answer<Value>): Value {
+  if (!answer.ok) throw Object.assign(new Error(answer.error.message), { refusal: answer.error });
+  return answer.value;
+}
+
+export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGenerator<TurnEvent> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  const reader = stream.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+    rest = lines.pop() as string;
+    for (const line of lines) yield JSON.parse(line) as TurnEvent;
+  }
+}
+
+export async function allEvents(stream: ReadableStream<Uint8Array>): Promise<TurnEvent[]> {
+  const events: TurnEvent[] = [];
+  for await (const event of readEvents(stream)) events.push(event);
+  return events;
+}
+
+/** The responses of a turn, once all have ended. */
+export async function finished(turn: Answer<BegunTurn>): Promise<ResponseRecord[]> {
+  const events = await allEvents(unwrap(turn).events);
+  return events.flatMap((event) => (event.type === "end" ? [event.response] : []));
+}
+
+/** A source of one model that is there already, with as many places as are asked for. */
+export function sourceOf(loaded: LoadedModel, options: { places?: number; tokensPerYield?: number } = {}): ModelSource {
+  const { places = Number.POSITIVE_INFINITY, tokensPerYield = 4 } = options;
+  let taken = 0;
+  return {
+    async load(id) {
+      if (id !== loaded.id) throw new ModelError("unknown", `model: there is no ${id}, only ${loaded.id}`);
+      return loaded;
+    },
+    admit(): Admission {
+      if (taken >= places) throw new Error("no place");
+      taken++;
+      return {
+        tokensPerYield,
+        yieldToEvents: () => new Promise((resolve) => setTimeout(resolve, 0)),
+        release: () => {
+          taken--;
+        },
+      };
+    },
+    discard: () => undefined,
+  };
+}
+
+export interface TestObject {
+  readonly sql: Sql;
+  readonly notes: CatalogueNote[];
+  readonly reports: string[];
+  forgotten: boolean;
+  /** Milliseconds; moves only by hand if `clock` is set. */
+  clock: number | null;
+  wakeTimes: number[];
+  segmentTokens: number;
+  /** Resolves once nothing computes any more. */
+  settled(): Promise<void>;
+  /** A new instance on the same database, as after an eviction; the old one is not told. */
+  open(): Conversation;
+}
+
+export function testObject(sql: Sql, models: ModelSource): TestObject {
+  const work = new Set<Promise<void>>();
+  const object: TestObject = {
+    sql,
+    notes: [],
+    reports: [],
+    forgotten: false,
+    clock: null,
+    wakeTimes: [],
+    segmentTokens: Number.POSITIVE_INFINITY,
+    async settled() {
+      while (work.size > 0) await Promise.all(work);
+    },
+    open() {
+      const now = () => object.clock ?? Date.now();
+      let instance: Conversation | null = null;
+      const host: ConversationHost = {
+        object: "0".repeat(64),
+        tenant: "default",
+        sql,
+        models,
+        digest: async (bytes) => createHash("sha256").update(bytes).digest("hex"),
+        sign: async (bytes) => new Uint8Array(createHmac("sha256", "key").update(bytes).digest()),
+        now,
+        sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
+        segmentTokens: () => object.segmentTokens,
+        wakeAt(milliseconds) {
+          object.wakeTimes.push(milliseconds);
+          if (milliseconds <= now()) setTimeout(() => void instance?.wake(), 0);
+        },
+        keepAlive(promise) {
+          work.add(promise);
+          void promise.finally(() => work.delete(promise));
+        },
+        note: async (note) => void object.notes.push(note),
+        report: (what, error) => void object.reports.push(`${what}: ${String(error)}`),
+        forget: async () => {
+          object.forgotten = true;
+        },
+      };
+      instance = new Conversation(host);
+      return instance;
+    },
+  };
+  return object;
+}

@@ -1,0 +1,396 @@
+/** Turns on one object, for every shell that gives a conversation its database. */
+
+import { beforeAll, describe, expect, test } from "vitest";
+import type { LoadedModel } from "../../shared/conversation/model-source.ts";
+import type { Sql } from "../../shared/conversation/sql.ts";
+import type { TurnRequest } from "../../shared/conversation/types.ts";
+import {
+  allEvents,
+  finished,
+  greedy,
+  request,
+  sampled,
+  sourceOf,
+  type TestObject,
+  testObject,
+  unwrap,
+  user,
+} from "./fixture.ts";
+
+export interface Shell {
+  readonly name: string;
+  load(): Promise<LoadedModel>;
+  /** Runs `use` on an empty database. */
+  withSql(use: (sql: Sql) => Promise<void>): Promise<void>;
+}
+
+export function turnsSuite(shell: Shell): void {
+  let loaded: LoadedModel;
+  beforeAll(async () => {
+    loaded = await shell.load();
+  });
+  const withObject = (use: (object: TestObject) => Promise<void>) =>
+    shell.withSql(async (sql) => {
+      const object = testObject(sql, sourceOf(loaded));
+      await use(object);
+      await object.settled();
+    });
+  const endless = () => ({ ...greedy, logitBias: loaded.model.config.eosIds.map((id) => [id, -100] as const) });
+  const ask = (input: Parameters<typeof request>[1], options: Partial<TurnRequest> = {}) =>
+    request(loaded.id, input, options);
+  const hello = "Tell me a story about an owl.";
+
+  describe(`turns on ${shell.name}`, () => {
+    test("a turn has a start, texts in order and an end, and its texts are its output", () =>
+      withObject(async (object) => {
+        const events = await allEvents(unwrap(await object.open().turn(ask(hello), { quiet: false })).events);
+        expect(events[0]).toMatchObject({ type: "start", response: { status: "in_progress", model: loaded.id } });
+        const texts = events.filter((event) => event.type === "text");
+        expect(texts.map(({ ordinal }) => ordinal)).toStrictEqual(texts.map((_, at) => at));
+        const end = events[events.length - 1];
+        expect(end).toMatchObject({ type: "end", texts: texts.length });
+        if (end.type !== "end") return;
+        expect(end.response.output).toBe(texts.map(({ text }) => text).join(""));
+        expect(end.response.output).not.toBe("");
+        expect(end.response).toMatchObject({ status: "incomplete", finishReason: "length" });
+        expect(end.response.usage).toMatchObject({ cachedTokens: 0, outputTokens: 24 });
+      }));
+
+    test.each([
+      ["greedy", {}],
+      ["sampled", { sampling: sampled }],
+    ])("a follow-up processes its own tokens alone, in a new instance too, and says the same: %s", (_, options) =>
+      withObject(async (object) => {
+        const first = object.open();
+        const [a] = await finished(await first.turn(ask(hello, options), { quiet: true }));
+        expect(a.usage).toMatchObject({ processedTokens: (a.usage?.inputTokens ?? 0) + 24 });
+        const next = ask("And then?", { ...options, parent: { kind: "node", node: a.node } });
+        const [b] = await finished(await first.turn(next, { quiet: true }));
+        const [c] = await finished(await object.open().turn(next, { quiet: true }));
+        for (const { usage } of [b, c]) {
+          expect(usage?.cachedTokens).toBe((a.usage?.inputTokens ?? 0) + 24);
+          const fresh = (usage?.inputTokens ?? 0) - (usage?.cachedTokens ?? 0);
+          expect(usage?.processedTokens).toBe(fresh + (usage?.outputTokens ?? 0));
+        }
+        expect(c.output).toBe(b.output);
+        expect(c.node).not.toBe(b.node);
+      }),
+    );
+
+    test("with every checkpoint lost, the log gives the same text and honest usage", () =>
+      withObject(async (object) => {
+        const [a] = await finished(await object.open().turn(ask(hello), { quiet: true }));
+        const next = ask("And then?", { parent: { kind: "node", node: a.node }, sampling: sampled });
+        const [b] = await finished(await object.open().turn(next, { quiet: true }));
+        object.sql.exec("DELETE FROM checkpoint");
+        const [c] = await finished(await object.open().turn(next, { quiet: true }));
+        expect(c.output).toBe(b.output);
+        expect(c.usage).toMatchObject({ cachedTokens: 0, inputTokens: b.usage?.inputTokens });
+        expect(c.usage?.processedTokens).toBe((c.usage?.inputTokens ?? 0) + (c.usage?.outputTokens ?? 0));
+      }));
+
+    test("a damaged checkpoint is noticed and rebuilt from the log", () =>
+      withObject(async (object) => {
+        const [a] = await finished(await object.open().turn(ask(hello), { quiet: true }));
+        const next = ask("And then?", { parent: { kind: "node", node: a.node } });
+        const [b] = await finished(await object.open().turn(next, { quiet: true }));
+        object.sql.exec("UPDATE part SET bytes = zeroblob(length(bytes))");
+        const [c] = await finished(await object.open().turn(next, { quiet: true }));
+        expect(c.output).toBe(b.output);
+      }));
+
+    test("choices share the work on the prompt, and each is the one that its number alone would give", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const three = await finished(
+          await conversation.turn(ask(hello, { choices: 3, sampling: sampled }), { quiet: true }),
+        );
+        expect(three).toHaveLength(3);
+        expect(new Set(three.map(({ output }) => output)).size).toBe(3);
+        expect(three[1].usage?.processedTokens).toBe(24);
+        const [alone] = await finished(await conversation.turn(ask(hello, { sampling: sampled }), { quiet: true }));
+        expect(three[0].output).toBe(alone.output);
+      }));
+
+    test("behind a stop string the log ends where the text does, and the next turn goes on from there", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const [whole] = await finished(await conversation.turn(ask(hello, { maxTokens: 40 }), { quiet: true }));
+        const middle = Math.floor(whole.output.length / 2);
+        for (const length of [1, 5, 12]) {
+          const stop = whole.output.slice(middle, middle + length);
+          const options = { maxTokens: 40, stop: [stop, "nowhere"] };
+          const [cut] = await finished(await conversation.turn(ask(hello, options), { quiet: true }));
+          expect(cut.output).toBe(whole.output.slice(0, whole.output.indexOf(stop)));
+          expect(cut).toMatchObject({ status: "completed", finishReason: "stop" });
+          const next = ask("Go on.", { parent: { kind: "node", node: cut.node } });
+          const [b] = await finished(await conversation.turn(next, { quiet: true }));
+          object.sql.exec("DELETE FROM checkpoint");
+          const [c] = await finished(await conversation.turn(next, { quiet: true }));
+          expect(b.output).toBe(c.output);
+          expect(b.usage?.processedTokens).toBe(
+            (b.usage?.inputTokens ?? 0) - (b.usage?.cachedTokens ?? 0) + (b.usage?.outputTokens ?? 0),
+          );
+          expect(b.usage?.cachedTokens).toBeGreaterThan(0);
+        }
+      }));
+
+    test("instructions that change are folded in by replay; those that stay cost nothing", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const [a] = await finished(await conversation.turn(ask(hello, { instructions: "Be kind." }), { quiet: true }));
+        const parent = { kind: "node", node: a.node } as const;
+        const [same] = await finished(
+          await conversation.turn(ask("Why?", { parent, instructions: "Be kind." }), { quiet: true }),
+        );
+        const [absent] = await finished(await conversation.turn(ask("Why?", { parent }), { quiet: true }));
+        const [other] = await finished(
+          await conversation.turn(ask("Why?", { parent, instructions: "Be brief." }), { quiet: true }),
+        );
+        expect(same.usage?.cachedTokens).toBeGreaterThan(0);
+        expect(absent).toMatchObject({ output: same.output, usage: same.usage, instructions: "Be kind." });
+        expect(other).toMatchObject({ instructions: "Be brief.", usage: { cachedTokens: 0 } });
+      }));
+
+    test("an idempotency key joins the turn that began first; another request under it is refused", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const idempotency = { key: "k", requestHash: "h" };
+        const [one, two] = await Promise.all([
+          conversation.turn(ask(hello, { idempotency }), { quiet: true }),
+          conversation.turn(ask(hello, { idempotency }), { quiet: true }),
+        ]);
+        const [[a], [b]] = [await finished(one), await finished(two)];
+        expect(b).toStrictEqual(a);
+        const [later] = await finished(await object.open().turn(ask(hello, { idempotency }), { quiet: true }));
+        expect(later).toStrictEqual(a);
+        const other = await conversation.turn(ask("Else", { idempotency: { key: "k", requestHash: "x" } }), {
+          quiet: true,
+        });
+        expect(other).toMatchObject({ ok: false, error: { status: 409, code: "idempotency_key_reused" } });
+      }));
+
+    test("another instance goes on with a turn where the first one vanished, and the first can't write any more", () =>
+      withObject(async (object) => {
+        const [whole] = await finished(
+          await object.open().turn(ask(hello, { maxTokens: 200, sampling: sampled }), { quiet: true }),
+        );
+        const begun = unwrap(
+          await object.open().turn(ask(hello, { maxTokens: 200, sampling: sampled }), { quiet: false }),
+        );
+        const { node } = begun.responses[0];
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        const second = object.open();
+        const events = await allEvents(unwrap(await second.events(node, { quiet: false })));
+        const end = events[events.length - 1];
+        expect(end).toMatchObject({ type: "end", response: { output: whole.output, status: whole.status } });
+        const texts = events.flatMap((event) => (event.type === "text" ? [event] : []));
+        expect(texts.map(({ ordinal }) => ordinal)).toStrictEqual(texts.map((_, at) => at));
+        expect(texts.map(({ text }) => text).join("")).toBe(whole.output);
+        expect(object.sql.exec("SELECT epoch FROM node WHERE id = ?", node)[0].epoch).toBe(2);
+      }));
+
+    test("long work is cut into segments that each end in a checkpoint, and nothing else changes", () =>
+      withObject(async (object) => {
+        const long = ask(Array(60).fill(hello).join(" "), { maxTokens: 150, sampling: sampled });
+        const [whole] = await finished(await object.open().turn(long, { quiet: true }));
+        object.segmentTokens = 64;
+        const [cut] = await finished(await object.open().turn(long, { quiet: true }));
+        expect(cut).toMatchObject({ output: whole.output, usage: whole.usage });
+        const segments = object.wakeTimes.filter((time) => time <= Date.now());
+        expect(segments.length).toBeGreaterThanOrEqual(5);
+      }));
+
+    test("cancel keeps what was said; a follow-up goes on behind it", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const begun = unwrap(
+          await conversation.turn(ask(hello, { maxTokens: 2000, sampling: endless() }), { quiet: false }),
+        );
+        const { node } = begun.responses[0];
+        const cancelled = unwrap(await conversation.cancel(node));
+        expect(cancelled).toMatchObject({ status: "cancelled", finishReason: null });
+        const [next] = await finished(
+          await conversation.turn(ask("Go on.", { parent: { kind: "node", node } }), { quiet: true }),
+        );
+        expect(next.status).not.toBe("failed");
+        expect(unwrap(await conversation.cancel(node))).toStrictEqual(unwrap(await conversation.response(node)));
+      }));
+
+    test("a reader that leaves ends the turn that keeps nothing, and no other", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        for (const whenUnread of ["stop", "go on"] as const) {
+          const begun = unwrap(
+            await conversation.turn(ask(hello, { maxTokens: 300, whenUnread, sampling: endless() }), { quiet: false }),
+          );
+          const reader = begun.events.getReader();
+          await reader.read();
+          await reader.cancel();
+          const [end] = (
+            await allEvents(unwrap(await conversation.events(begun.responses[0].node, { quiet: true })))
+          ).slice(-1);
+          expect(end).toMatchObject({ response: { status: whenUnread === "stop" ? "cancelled" : "incomplete" } });
+        }
+      }));
+
+    test("one turn at a time on a branch: the second waits briefly, then it is refused", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const parent = { kind: "branch", branch } as const;
+        const both = await Promise.all([
+          conversation.turn(ask(hello, { parent }), { quiet: true }),
+          conversation.turn(ask("And you?", { parent }), { quiet: true }),
+        ]);
+        const [[first], [second]] = [await finished(both[0]), await finished(both[1])];
+        expect(second.parent).toBe(first.node);
+        const long = ask(hello, { parent, maxTokens: 100_000, sampling: endless() });
+        const running = unwrap(await conversation.turn(long, { quiet: true }));
+        const refused = await conversation.turn(ask("Hey!", { parent }), { quiet: true });
+        expect(refused).toMatchObject({ ok: false, error: { status: 409, code: "conversation_busy" } });
+        unwrap(await conversation.cancel(running.responses[0].node));
+      }));
+
+    test("a fork is a branch at any response, and the two lines know nothing of each other", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: { a: "b" } }));
+        const [a] = await finished(
+          await conversation.turn(ask(hello, { parent: { kind: "branch", branch } }), { quiet: true }),
+        );
+        const fork = unwrap(await conversation.createBranch({ node: a.node, items: [], metadata: {} }));
+        const say = (to: number, text: string) =>
+          conversation.turn(ask(text, { parent: { kind: "branch", branch: to } }), { quiet: true });
+        const [b] = await finished(await say(branch, "And then?"));
+        const [c] = await finished(await say(fork.branch, "And then?"));
+        expect(c).toMatchObject({ output: b.output, usage: b.usage });
+        const items = unwrap(await conversation.items(fork.branch, { order: "asc", limit: 10 }));
+        expect(items.items.map(({ role }) => role)).toStrictEqual(["user", "assistant", "user", "assistant"]);
+      }));
+
+    test("messages that are added without a reply are heard by the next turn", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(
+          await conversation.createBranch({ node: null, items: [user("My name is Ann.")], metadata: {} }),
+        );
+        unwrap(await conversation.addItems(branch, [{ role: "assistant", content: "Hello, Ann." }, user("What is")]));
+        const [a] = await finished(
+          await conversation.turn(ask("my name?", { parent: { kind: "branch", branch } }), { quiet: true }),
+        );
+        const [b] = await finished(
+          await conversation.turn(
+            ask([user("My name is Ann."), { role: "assistant", content: "Hello, Ann." }, user("What is\n\nmy name?")]),
+            { quiet: true },
+          ),
+        );
+        expect(a).toMatchObject({ output: b.output, usage: b.usage });
+      }));
+
+    test("a deleted message is gone from rows, items and later replies", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const parent = { kind: "branch", branch } as const;
+        const [a] = await finished(await conversation.turn(ask("The word is xylophone.", { parent }), { quiet: true }));
+        await finished(await conversation.turn(ask(hello, { parent }), { quiet: true }));
+        unwrap(await conversation.deleteItem(branch, a.node, 0));
+        expect(JSON.stringify(object.sql.exec("SELECT * FROM node"))).not.toContain("xylophone");
+        const [c] = await finished(await conversation.turn(ask("Bye.", { parent }), { quiet: true }));
+        expect(c.usage?.cachedTokens).toBe(0);
+        const items = unwrap(await conversation.items(branch, { order: "asc", limit: 100 }));
+        expect(items.items.map(({ role }) => role)).toStrictEqual([
+          "assistant",
+          "user",
+          "assistant",
+          "user",
+          "assistant",
+        ]);
+      }));
+
+    test("a deleted response leaves a tombstone; what follows it is rebuilt without it", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const [a] = await finished(await conversation.turn(ask(hello), { quiet: true }));
+        const [b] = await finished(
+          await conversation.turn(ask("xylophone", { parent: { kind: "node", node: a.node } }), { quiet: true }),
+        );
+        const [c] = await finished(
+          await conversation.turn(ask("Why?", { parent: { kind: "node", node: b.node } }), { quiet: true }),
+        );
+        unwrap(await conversation.deleteResponse(b.node));
+        expect(await conversation.response(b.node)).toMatchObject({ ok: false, error: { status: 404 } });
+        const [d] = await finished(
+          await conversation.turn(ask("So?", { parent: { kind: "node", node: c.node } }), { quiet: true }),
+        );
+        const [e] = await finished(
+          await conversation.turn(
+            ask([
+              user(hello),
+              { role: "assistant", content: a.output },
+              user("Why?"),
+              { role: "assistant", content: c.output },
+              user("So?"),
+            ]),
+            { quiet: true },
+          ),
+        );
+        expect(d.output).toBe(e.output);
+        expect(unwrap(await conversation.response(c.node)).output).toBe(c.output);
+      }));
+
+    test("a state goes through a file and goes on in another object, processing nothing again", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const parent = { kind: "branch", branch } as const;
+        await finished(await conversation.turn(ask(hello, { parent }), { quiet: true }));
+        const file = unwrap(await conversation.exportState(branch));
+        const [b] = await finished(await conversation.turn(ask("And then?", { parent }), { quiet: true }));
+        await shell.withSql(async (sql) => {
+          const elsewhere = testObject(sql, sourceOf(loaded));
+          const other = elsewhere.open();
+          const { branch: there } = unwrap(await other.createBranch({ node: null, items: [], metadata: {} }));
+          unwrap(await other.importState(there, file));
+          const [c] = await finished(
+            await other.turn(ask("And then?", { parent: { kind: "branch", branch: there } }), { quiet: true }),
+          );
+          expect(c).toMatchObject({ output: b.output, usage: b.usage });
+          const { items } = unwrap(await other.items(there, { order: "asc", limit: 10 }));
+          expect(items[0].content).toBe(hello);
+          await elsewhere.settled();
+        });
+      }));
+
+    test("the tenant is told totals, and an unlisted conversation is gone after a day", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const [a] = await finished(await conversation.turn(ask(hello), { quiet: true }));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        const note = object.notes[object.notes.length - 1];
+        expect(note.usage).toMatchObject({ turns: 1, outputTokens: a.usage?.outputTokens });
+        expect(note.expiresAt).toBe(a.createdAt + 24 * 3600);
+        object.clock = 1000 * (a.createdAt + 24 * 3600) - 1;
+        await conversation.wake();
+        expect(object.forgotten).toBe(false);
+        object.clock += 2;
+        await conversation.wake();
+        expect(object.forgotten).toBe(true);
+      }));
+
+    test("refusals name what is wrong", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const refused = async (turn: TurnRequest) => {
+          const answer = await conversation.turn(turn, { quiet: true });
+          return answer.ok ? null : answer.error;
+        };
+        expect(await refused(ask(hello, { parent: { kind: "node", node: 7 } }))).toMatchObject({ status: 404 });
+        expect(await refused(ask(hello, { parent: { kind: "branch", branch: 7 } }))).toMatchObject({ status: 404 });
+        expect(await refused(request("nobody", hello))).toMatchObject({ status: 404, param: "model" });
+        expect(await refused(ask([{ role: "assistant", content: "I first." }]))).toMatchObject({ status: 400 });
+        expect(await refused(ask([]))).toMatchObject({ status: 400, param: "input" });
+      }));
+  });
+}
