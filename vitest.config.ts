@@ -16,10 +16,12 @@ export default defineConfig({
         extends: true,
         plugins: [
           cloudflareTest({
-            miniflare: { compatibilityDate: "2026-08-01", compatibilityFlags: ["nodejs_compat"], cf: false },
+            main: "./test/edge/fixture-worker.ts",
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { durableObjects: { LOADERS: "Loader" }, bindings: { AERIE_SECRET: "0".repeat(64) }, cf: false },
           }),
         ],
-        test: { name: "workerd", include: ["test/edge/**/*.test.ts"] },
+        test: { name: "workerd", include: ["test/edge/**/*.test.ts"], globalSetup: "./test/node-logits.ts" },
       },
     ],
   },

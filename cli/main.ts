@@ -9,6 +9,7 @@ import { completeCommand } from "./commands/complete.ts";
 import { convertCommand } from "./commands/convert.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { keysCommand } from "./commands/keys.ts";
 import { logitsCommand } from "./commands/logits.ts";
 
 const OK = 0;
@@ -27,12 +28,17 @@ for (const command of [
   convertCommand,
   evalCommand,
   benchCommand,
+  keysCommand,
 ])
   program.addCommand(command);
-for (const command of [program, ...program.commands]) {
+setUp(program, "");
+
+/** The same manners for every command and those below it. */
+function setUp(command: Command, path: string): void {
   command.exitOverride();
   command.configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, "aerie:")) });
-  command.showHelpAfterError(`(aerie ${command === program ? "" : `${command.name()} `}--help shows how it is called)`);
+  command.showHelpAfterError(`(aerie ${path}--help shows how it is called)`);
+  for (const below of command.commands) setUp(below, `${path}${below.name()} `);
 }
 
 // A reader that closes early, such as `| head`, is no failure.

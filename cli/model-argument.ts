@@ -8,16 +8,12 @@ import type { WeightDType } from "../shared/backend/packed.ts";
 import { referenceBackend } from "../shared/backend/reference/index.ts";
 import { wasmBackend } from "../shared/backend/wasm/index.ts";
 import { wasmPacker } from "../shared/backend/wasm/packer.ts";
-import { readText } from "../shared/checkpoint/byte-source.ts";
 import { matrixDTypes } from "../shared/checkpoint/matrix-dtypes.ts";
-import { parseStrictJson } from "../shared/checkpoint/strict-json.ts";
 import type { Model } from "../shared/engine.ts";
 import { AerieError, TokenizerError } from "../shared/errors.ts";
 import { loadModel } from "../shared/load-model.ts";
+import { loadTextSide, type TextSide, TOKENIZER_FILE, textFiles } from "../shared/load-text-side.ts";
 import type { RingDType } from "../shared/model/state-layout.ts";
-import { ChatEncoder } from "../shared/tokenizer/chat-encoder.ts";
-import { findChatTemplate, parseChatTemplate } from "../shared/tokenizer/chat-template.ts";
-import { parseTokenizer, type Tokenizer } from "../shared/tokenizer/tokenizer.ts";
 import { sha256Hasher } from "./bundle-folder.ts";
 import { loadKernels } from "./kernels.ts";
 import { type NodeFolder, nodeFolder } from "./node-folder.ts";
@@ -112,33 +108,12 @@ export function openModel(path: string, options: ModelOptions): Promise<Model> {
   });
 }
 
-export interface TextSide {
-  readonly tokenizer: Tokenizer;
-  /** null where the model has no chat template. */
-  readonly chat: ChatEncoder | null;
-}
-
-const MAX_TOKENIZER_BYTES = 256 * 2 ** 20; // Gemma's has 17 MB
-const MAX_TEMPLATE_BYTES = 2 ** 20;
-
 /** The tokenizer and chat template that lie beside the weights. */
 export function openTextSide(path: string): Promise<TextSide> {
   return withFolder(path, async (folder) => {
-    const tokenizerJson = await readJson(folder, "tokenizer.json", MAX_TOKENIZER_BYTES);
-    if (tokenizerJson === undefined)
-      throw new TokenizerError(`${path} has no tokenizer.json: text needs one, \`aerie logits --tokens\` does not`);
-    const config = await readJson(folder, "tokenizer_config.json", MAX_TEMPLATE_BYTES);
-    const jinja = await folder.open("chat_template.jinja");
-    const source = findChatTemplate(config, jinja ? await readText(jinja, MAX_TEMPLATE_BYTES) : undefined);
-    const tokenizer = parseTokenizer(tokenizerJson, config);
-    return {
-      tokenizer,
-      chat: source === undefined ? null : new ChatEncoder(tokenizer, parseChatTemplate(source, config)),
-    };
+    const text = await loadTextSide(await textFiles(folder, sha256Hasher));
+    if (!text)
+      throw new TokenizerError(`${path} has no ${TOKENIZER_FILE}: text needs one, \`aerie logits --tokens\` does not`);
+    return text;
   });
-}
-
-async function readJson(folder: NodeFolder, name: string, limitBytes: number): Promise<unknown> {
-  const source = await folder.open(name);
-  return source ? parseStrictJson(await readText(source, limitBytes), name) : undefined;
 }

@@ -13,6 +13,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
  */
 const allowed: Record<string, string[]> = {
   "shared/errors.ts": [],
+  "shared/bytes.ts": [],
   "shared/backend/dtype.ts": [],
   "shared/model": ["shared/errors.ts", "shared/backend/dtype.ts"],
   "shared/backend/packed.ts": ["shared/backend/dtype.ts", "shared/model"],
@@ -44,16 +45,30 @@ const allowed: Record<string, string[]> = {
     "shared/backend/backend.ts",
     "shared/model",
   ],
+  "shared/output-text.ts": ["shared/tokenizer"],
   "shared/generate.ts": [
     "shared/engine.ts",
+    "shared/output-text.ts",
     "shared/sampler",
     "shared/tokenizer",
     "shared/backend/backend.ts",
     "shared/errors.ts",
   ],
+  "shared/protocol": ["shared/errors.ts"],
+  "shared/api": [
+    "shared/protocol",
+    "shared/conversation",
+    "shared/sampler/options.ts",
+    "shared/sampler/parse-options.ts",
+    "shared/bytes.ts",
+    "shared/errors.ts",
+  ],
+  "shared/load-text-side.ts": ["shared/checkpoint", "shared/tokenizer"],
+  "durable-objects": ["shared"],
+  workers: ["shared", "durable-objects"],
   cli: ["shared"],
   bench: ["shared", "cli"],
-  test: ["shared", "cli"],
+  test: ["shared", "durable-objects", "workers", "cli"],
   "vitest.config.ts": [],
 };
 

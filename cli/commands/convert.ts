@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import type { WeightDType } from "../../shared/backend/packed.ts";
 import { wasmPacker } from "../../shared/backend/wasm/packer.ts";
-import { streamBytes } from "../../shared/checkpoint/bundle-manifest.ts";
+import { type Manifest, streamBytes } from "../../shared/checkpoint/bundle-manifest.ts";
 import { writeBundle } from "../../shared/checkpoint/bundle-writer.ts";
 import { readExactly } from "../../shared/checkpoint/byte-source.ts";
 import { openHfCheckpoint } from "../../shared/checkpoint/hf-checkpoint.ts";
@@ -15,13 +15,16 @@ import { embeddingOption, ringOption, weightsOption, windowOption, withFolder } 
 import type { NodeFolder } from "../node-folder.ts";
 import { formatBytes, progress } from "../progress.ts";
 
-interface ConvertOptions {
+export interface PackOptions {
   readonly out: string;
   readonly weights: WeightDType;
   readonly embedding?: WeightDType;
   readonly ring: RingDType;
   readonly window: "deepmind" | "hf";
   readonly license?: string;
+}
+
+interface ConvertOptions extends PackOptions {
   readonly json?: boolean;
 }
 
@@ -42,9 +45,23 @@ const companions = ["tokenizer.json", "tokenizer_config.json", "chat_template.ji
 
 async function convert(path: string, options: ConvertOptions): Promise<void> {
   const startMs = performance.now();
+  const manifest = await packModel(path, options);
+  const bytes = streamBytes(manifest.tensors);
+  const seconds = (performance.now() - startMs) / 1000;
+  const peakMemoryBytes = process.resourceUsage().maxRSS * 1024;
+  const { shards, digest } = manifest;
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify({ out: options.out, bytes, shards: shards.length, digest, seconds, peakMemoryBytes })}\n`
+      : `${options.out}: ${formatBytes(bytes)} in ${shards.length} shard${shards.length === 1 ? "" : "s"}, ${seconds.toFixed(1)} s, ${formatBytes(peakMemoryBytes)} of memory at most\ndigest ${digest}\n`,
+  );
+}
+
+/** Packs the checkpoint at `path` into the folder `options.out`, which must not exist yet. */
+export async function packModel(path: string, options: PackOptions): Promise<Manifest> {
   const bar = progress("packing", formatBytes);
   try {
-    const manifest = await withFolder(path, async (folder, weightsFile) => {
+    return await withFolder(path, async (folder, weightsFile) => {
       const checkpoint = await openHfCheckpoint(folder, {
         window: options.window,
         ...(weightsFile && { weightsFile }),
@@ -63,16 +80,6 @@ async function convert(path: string, options: ConvertOptions): Promise<void> {
         }),
       );
     });
-    bar.stop();
-    const bytes = streamBytes(manifest.tensors);
-    const seconds = (performance.now() - startMs) / 1000;
-    const peakMemoryBytes = process.resourceUsage().maxRSS * 1024;
-    const { shards, digest } = manifest;
-    process.stdout.write(
-      options.json
-        ? `${JSON.stringify({ out: options.out, bytes, shards: shards.length, digest, seconds, peakMemoryBytes })}\n`
-        : `${options.out}: ${formatBytes(bytes)} in ${shards.length} shard${shards.length === 1 ? "" : "s"}, ${seconds.toFixed(1)} s, ${formatBytes(peakMemoryBytes)} of memory at most\ndigest ${digest}\n`,
-    );
   } finally {
     bar.stop();
   }

@@ -16,6 +16,8 @@ export interface ModelListing {
   readonly ownedBy: string;
   /** Used where a request names no model. */
   readonly isDefault: boolean;
+  /** Stands for weights and numerics: the same one, the same replies. Shown as `system_fingerprint`. */
+  readonly fingerprint?: string;
 }
 
 export interface Services {
@@ -41,6 +43,8 @@ export interface Services {
   drawSeed(): bigint;
   /** Milliseconds since 1970. */
   now(): number;
+  /** Told of errors whose causes a client must not see. */
+  report?(error: unknown, requestId: string): void;
 }
 
 /** What an id names. */

@@ -76,7 +76,7 @@ export async function writeBundle(
     shards: await shards.finish(),
     files,
   } as const;
-  const manifest: Manifest = { ...unsigned, digest: await sha256(createHasher(), digestedText(unsigned)) };
+  const manifest: Manifest = { ...unsigned, digest: sha256(createHasher(), digestedText(unsigned)) };
   await writeFile(
     sink,
     MANIFEST_FILE,
@@ -90,8 +90,8 @@ async function writeFile(sink: BundleSink, file: string, bytes: Uint8Array, hash
   const out = await sink.create(file);
   await out.write(bytes);
   await out.close();
-  await hasher.update(bytes);
-  return { file, bytes: bytes.length, sha256: await hasher.hex() };
+  hasher.update(bytes);
+  return { file, bytes: bytes.length, sha256: hasher.hex() };
 }
 
 /** Cuts the stream into shards. */
@@ -116,7 +116,7 @@ class ShardWriter {
       const open = this.#open;
       const part = bytes.subarray(at, at + SHARD_BYTES - open.bytes);
       await open.file.write(part);
-      await open.hasher.update(part);
+      open.hasher.update(part);
       open.bytes += part.length;
       at += part.length;
       if (open.bytes === SHARD_BYTES) await this.#close();
@@ -132,7 +132,7 @@ class ShardWriter {
     if (!this.#open) return;
     const { file, hasher, bytes } = this.#open;
     await file.close();
-    this.#done.push({ file: shardFile(this.#done.length), bytes, sha256: await hasher.hex() });
+    this.#done.push({ file: shardFile(this.#done.length), bytes, sha256: hasher.hex() });
     this.#open = null;
   }
 }

@@ -52,7 +52,7 @@ export async function readText(source: ByteSource, limitBytes: number): Promise<
     );
   const bytes = await readExactly(source, 0, source.size);
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch (cause) {
     throw new CheckpointError("json", `${source.name} is not valid UTF-8 text`, { cause });
   }

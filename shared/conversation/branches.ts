@@ -10,6 +10,7 @@ import type { BranchRecord, ConversationItem, InputItem, ItemPage, ItemQuery } f
 type Metadata = Readonly<Record<string, string>>;
 
 export interface BranchHost {
+  readonly tenant: string;
   readonly sql: Sql;
   now(): number;
 }
@@ -173,7 +174,7 @@ export class BranchOperations {
   }
 
   #touch(now: number): void {
-    ensureMeta(this.#sql, now);
+    ensureMeta(this.#sql, this.#host.tenant, now);
     touchMeta(this.#sql, now, true);
   }
 

@@ -63,7 +63,7 @@ export interface ConversationHost {
   sleep(milliseconds: number): Promise<void>;
   /** Tokens that one event may process. */
   segmentTokens(loaded: LoadedModel): number;
-  /** Calls `Conversation.wake` at about this time, even if this instance is gone by then; an earlier wish stays. */
+  /** Calls `ConversationCore.wake` at about this time, even if this instance is gone by then; an earlier wish stays. */
   wakeAt(milliseconds: number): void;
   /** Tells the tenant. May throw: it is tried again. */
   note(note: CatalogueNote): Promise<void>;
@@ -84,7 +84,7 @@ interface Run {
   done: Promise<void>;
 }
 
-export class Conversation implements ConversationPort {
+export class ConversationCore implements ConversationPort {
   readonly #host: ConversationHost;
   readonly #bell = new Bell();
   readonly #runs = new Map<number, Run>();
@@ -225,7 +225,7 @@ export class Conversation implements ConversationPort {
           idempotency.requestHash,
           JSON.stringify(nodes),
         );
-      ensureMeta(sql, now);
+      ensureMeta(sql, this.#host.tenant, now);
       touchMeta(sql, now, request.stored);
       return nodes;
     });
@@ -325,7 +325,7 @@ export class Conversation implements ConversationPort {
           id,
         );
       }
-      sql.exec("UPDATE meta SET updated_at = ?, note_due = 1", now);
+      sql.exec("UPDATE meta SET updated_at = ?, note_due = note_due + 1", now);
     });
     this.#host.report("a response failed", error);
   }
@@ -421,7 +421,7 @@ export class Conversation implements ConversationPort {
   async #tell(): Promise<void> {
     const { sql, object } = this.#host;
     const meta = readMeta(sql);
-    if (!meta?.isNoteDue) return;
+    if (!meta?.noteDue) return;
     this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS);
     try {
       const branches = this.#branches.list();
@@ -433,7 +433,7 @@ export class Conversation implements ConversationPort {
         usage: meta.usage,
         branches,
       });
-      sql.exec("UPDATE meta SET note_due = 0 WHERE updated_at = ?", meta.updatedAt);
+      sql.exec("UPDATE meta SET note_due = 0 WHERE note_due = ?", meta.noteDue); // not what changed meanwhile
     } catch (error) {
       this.#host.report("the tenant was not told", error);
     }
@@ -490,7 +490,7 @@ export class Conversation implements ConversationPort {
       const { sql } = this.#host;
       sql.transaction(() => {
         eraseNode(sql, id);
-        sql.exec("UPDATE meta SET updated_at = ?, note_due = 1", Math.floor(this.#host.now() / 1000));
+        sql.exec("UPDATE meta SET updated_at = ?, note_due = note_due + 1", Math.floor(this.#host.now() / 1000));
       });
       this.#bell.ring(id);
       return null;

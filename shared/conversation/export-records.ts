@@ -9,7 +9,7 @@ import type { ExportRecord } from "./types.ts";
 export function exportRecords(sql: Sql, branches: BranchOperations): ReadableStream<Uint8Array> {
   const records = recordsOf(sql, branches);
   const encoder = new TextEncoder();
-  return new ReadableStream<Uint8Array>({
+  return new ReadableStream({
     type: "bytes",
     pull(controller) {
       const { done, value } = records.next();

@@ -53,7 +53,7 @@ export function eventStream(
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   const batches = new BatchReader(host, loaded, nodes, quiet);
-  return new ReadableStream<Uint8Array>({
+  return new ReadableStream({
     type: "bytes",
     async pull(controller) {
       const batch = await batches.next();

@@ -30,6 +30,9 @@ import type { LogprobRecord, ResponseStatus, Usage } from "./types.ts";
 const FLUSH_TOKENS = 64;
 const FLUSH_MILLISECONDS = 250;
 
+/** Prefill takes about this many tokens in the time that decoding takes for one. */
+const PREFILL_SPEED = 4;
+
 /** What a run needs from its conversation's object. */
 export interface RunHost {
   readonly sql: Sql;
@@ -175,10 +178,13 @@ class ResponseRun {
     const upTo = Math.max(0, end - this.#state.position);
     const total = ids.length;
     let done = 0;
+    let breathed = 0;
     const process = (tokens: readonly number[]) =>
       prefill(this.#loaded.model, this.#state, tokens, {
         onProgress: async (count) => {
           this.#host.prefilled(this.#node.id, done + count, total);
+          if (done + count - breathed < PREFILL_SPEED * this.#admission.tokensPerYield) return;
+          breathed = done + count;
           // Never between the last token and its logits: a checkpoint there would have no use for them.
           await this.#breathe(count < tokens.length);
         },
@@ -319,7 +325,7 @@ class ResponseRun {
         this.#node.id,
       );
       sql.exec(
-        `UPDATE meta SET updated_at = ?, note_due = 1, turns = turns + 1, input_tokens = input_tokens + ?,
+        `UPDATE meta SET updated_at = ?, note_due = note_due + 1, turns = turns + 1, input_tokens = input_tokens + ?,
          cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?`,
         now,
         usage.inputTokens,

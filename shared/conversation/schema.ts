@@ -10,10 +10,11 @@ const tables = `
   CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     format INTEGER NOT NULL,
+    tenant TEXT NOT NULL,        -- whose it is; nobody else is answered
     created_at INTEGER NOT NULL, -- seconds since 1970, as every time here
     updated_at INTEGER NOT NULL,
     expires_at INTEGER,          -- NULL: kept until it is deleted
-    note_due INTEGER NOT NULL,   -- 1: the tenant does not know of the last change yet
+    note_due INTEGER NOT NULL,   -- changes that the tenant does not know of yet
     turns INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,

@@ -121,7 +121,7 @@ export async function readStateFile(
 function parseHeader(json: Uint8Array): StateHeader {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(json));
   } catch {
     throw refuse("its header is not JSON");
   }

@@ -58,7 +58,7 @@ export async function exportState(host: Host, head: number | null): Promise<Read
     host.digest,
     host.sign,
   );
-  return new ReadableStream<Uint8Array>({
+  return new ReadableStream({
     type: "bytes",
     pull(controller) {
       const piece = pieces.shift();
@@ -125,7 +125,7 @@ export async function importState(host: Host, branch: number, file: ReadableStre
     if (ids && header.replyTokens > 0)
       appendIds(sql, node, ids.length - header.replyTokens, ids.slice(-header.replyTokens));
     writeCheckpoint(sql, node, digest, prepared, { pinned: ids === null });
-    ensureMeta(sql, now);
+    ensureMeta(sql, host.tenant, now);
     return node;
   });
 }

@@ -5,7 +5,7 @@ import type { Tokenizer } from "./tokenizer.ts";
 /** One stream for one output. What `push` and `end` return, joined, is `decode` of all ids pushed. */
 export class TextStream {
   readonly #tokenizer: Tokenizer;
-  readonly #utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+  readonly #utf8 = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
   #missingBytes = 0;
 
   constructor(tokenizer: Tokenizer) {

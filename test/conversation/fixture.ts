@@ -1,7 +1,7 @@
 /** A conversation's object in a test: a database that outlives instances, a model, a clock, and what the host was told. */
 
 import { createHash, createHmac } from "node:crypto";
-import { Conversation, type ConversationHost } from "../../shared/conversation/conversation.ts";
+import { ConversationCore, type ConversationHost } from "../../shared/conversation/conversation.ts";
 import type { Admission, LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
 import { ModelError } from "../../shared/conversation/model-source.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
@@ -122,7 +122,7 @@ export interface TestObject {
   /** Resolves once nothing computes any more. */
   settled(): Promise<void>;
   /** A new instance on the same database, as after an eviction; the old one is not told. */
-  open(): Conversation;
+  open(): ConversationCore;
 }
 
 export function testObject(sql: Sql, models: ModelSource): TestObject {
@@ -140,7 +140,7 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
     },
     open() {
       const now = () => object.clock ?? Date.now();
-      let instance: Conversation | null = null;
+      let instance: ConversationCore | null = null;
       const host: ConversationHost = {
         object: "0".repeat(64),
         tenant: "default",
@@ -165,7 +165,7 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
           object.forgotten = true;
         },
       };
-      instance = new Conversation(host);
+      instance = new ConversationCore(host);
       return instance;
     },
   };

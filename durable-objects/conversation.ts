@@ -1,0 +1,94 @@
+/** The object of one conversation: its storage, its alarm and its isolate's models around the core, which does the work. */
+
+import { DurableObject } from "cloudflare:workers";
+import { createSecrets } from "../shared/api/secrets.ts";
+import { toHex } from "../shared/bytes.ts";
+import { ConversationCore } from "../shared/conversation/conversation.ts";
+import { readTenant } from "../shared/conversation/meta.ts";
+import { type PortCall, refuseCall } from "../shared/conversation/port-call.ts";
+import type { ConversationPort } from "../shared/conversation/types.ts";
+import { segmentTokens } from "./compute-pace.ts";
+import { durableSql } from "./durable-sql.ts";
+import { modelHost } from "./model-host.ts";
+import { prefixObjectName } from "./tenant.ts";
+
+const HEX_DIGITS = [..."0123456789abcdef"];
+
+export class Conversation extends DurableObject<Cloudflare.Env> {
+  #core: { readonly tenant: string; readonly port: ConversationCore } | null = null;
+  /** Milliseconds since 1970, as the storage has it: setting an alarm costs a row, so it is set only to an earlier time. */
+  #alarmAt: number | null = null;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    ctx.blockConcurrencyWhile(async () => {
+      this.#alarmAt = await ctx.storage.getAlarm();
+    });
+  }
+
+  /** One method of the port, asked by a tenant. */
+  async call<Method extends keyof ConversationPort>(
+    tenant: string,
+    method: Method,
+    args: Parameters<ConversationPort[Method]>,
+  ): Promise<Awaited<ReturnType<ConversationPort[Method]>>> {
+    const core = this.#open(tenant);
+    if (!core) return refuseCall(method);
+    const port = core[method].bind(core) as PortCall<Method>;
+    return (await port(...args)) as Awaited<ReturnType<ConversationPort[Method]>>;
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null;
+    const tenant = readTenant(durableSql(this.ctx.storage));
+    if (tenant !== null) await this.#open(tenant)?.wake();
+  }
+
+  /** null: the conversation is another tenant's. An id's MAC says so before; this is the second lock. */
+  #open(tenant: string): ConversationCore | null {
+    const sql = durableSql(this.ctx.storage);
+    const owner = this.#core?.tenant ?? readTenant(sql) ?? tenant;
+    if (owner !== tenant) return null;
+    this.#core ??= { tenant, port: this.#createCore(tenant) };
+    return this.#core.port;
+  }
+
+  #createCore(tenant: string): ConversationCore {
+    const { storage } = this.ctx;
+    const { TENANTS, AERIE_SECRET } = this.env;
+    const secrets = createSecrets(AERIE_SECRET);
+    const object = this.ctx.id.toString();
+    const catalogue = () => TENANTS.get(TENANTS.idFromName(tenant));
+    return new ConversationCore({
+      object,
+      tenant,
+      sql: durableSql(storage),
+      models: modelHost(this.env),
+      digest: async (bytes) => toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))),
+      sign: (bytes) => secrets.mac("state-file", bytes),
+      now: () => Date.now(),
+      sleep: (milliseconds) => scheduler.wait(milliseconds),
+      segmentTokens: ({ model }) => segmentTokens(model.config),
+      wakeAt: (milliseconds) => this.#wakeAt(milliseconds),
+      keepAlive: (work) => this.ctx.waitUntil(work),
+      report: (what, error) => console.error(what, error),
+      note: (note) => catalogue().note(note),
+      forget: async () => {
+        const shards = HEX_DIGITS.map((digit) => TENANTS.get(TENANTS.idFromName(prefixObjectName(tenant, digit))));
+        await Promise.all(shards.map((shard) => shard.forgetPrefixes(object)));
+        await catalogue().forget(object);
+        this.#core = null;
+        this.#alarmAt = null;
+        await storage.deleteAlarm();
+        await storage.deleteAll();
+      },
+    });
+  }
+
+  // Not awaited: no reply leaves the object before the write is durable.
+  #wakeAt(milliseconds: number): void {
+    if (this.#alarmAt !== null && this.#alarmAt <= milliseconds) return;
+    this.#alarmAt = milliseconds;
+    void this.ctx.storage.setAlarm(milliseconds);
+  }
+}

@@ -1,0 +1,122 @@
+/** Reads a request's JSON body before anything else does: bounded, valid UTF-8, not too deep, no prototype keys. */
+
+import type { MiddlewareHandler } from "hono";
+import { MAX_JSON_BYTES, MAX_JSON_DEPTH } from "../protocol/limits.ts";
+import { ApiError } from "./api-error.ts";
+import type { Env } from "./context.ts";
+
+/** Schemas then read the checked text, through the cache in which hono keeps a body it has read. */
+export const jsonBodies: MiddlewareHandler<Env> = async (context, next) => {
+  const request = context.req.raw;
+  if (request.body !== null && isJson(context.req.header("content-type"))) {
+    const text = decode(await readBounded(request as unknown as Request, MAX_JSON_BYTES));
+    if (text === "") throw new ApiError(400, "invalid_json", "The request body is empty; expected a JSON object.");
+    checkJson(text);
+    context.req.bodyCache.text = Promise.resolve(text) as never; // hono awaits it; its type says string
+  }
+  await next();
+};
+
+function isJson(contentType: string | undefined): boolean {
+  return /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType ?? "");
+}
+
+/** The whole body, or a 413 as soon as it is seen to be too large: a false Content-Length buys nothing. */
+export async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  checkLength(request, maxBytes);
+  if (request.body === null) return new Uint8Array();
+  const reader = request.body.getReader();
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    bytes += value.byteLength;
+    if (bytes > maxBytes) {
+      await reader.cancel().catch(() => {});
+      throw tooLarge(maxBytes);
+    }
+    chunks.push(value);
+  }
+  const whole = new Uint8Array(bytes);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return whole;
+}
+
+/** The body as it comes, failing once it has exceeded the bound. A byte stream: only those cross an RPC boundary. */
+export function boundedStream(request: Request, maxBytes: number): ReadableStream<Uint8Array> {
+  checkLength(request, maxBytes);
+  if (request.body === null) throw new ApiError(400, "invalid_state_file", "The request has no body.");
+  const reader = request.body.getReader();
+  let bytes = 0;
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return controller.close();
+        bytes += value.byteLength;
+        if (bytes > maxBytes) {
+          await reader.cancel().catch(() => {});
+          throw tooLarge(maxBytes);
+        }
+        if (value.byteLength > 0) return controller.enqueue(value);
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+}
+
+function checkLength(request: Request, maxBytes: number): void {
+  const length = request.headers.get("content-length");
+  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
+}
+
+function tooLarge(maxBytes: number): ApiError {
+  return new ApiError(413, "request_too_large", `The request body exceeds ${maxBytes} bytes.`);
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch {
+    throw new ApiError(400, "invalid_utf8", "The request body is not valid UTF-8.");
+  }
+}
+
+function checkJson(text: string): void {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charCodeAt(at);
+    if (inString) {
+      if (char === 0x5c) at++;
+      else if (char === 0x22) inString = false;
+    } else if (char === 0x22) inString = true;
+    else if (char === 0x7b || char === 0x5b) {
+      if (++depth > MAX_JSON_DEPTH) {
+        throw new ApiError(400, "invalid_json", `The request body nests deeper than ${MAX_JSON_DEPTH} levels.`);
+      }
+    } else if (char === 0x7d || char === 0x5d) depth--;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text, refusePrototypeKey);
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError(400, "invalid_json", "The request body is not valid JSON.");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new ApiError(400, "invalid_json", "The request body must be a JSON object.");
+  }
+}
+
+/** A schema's record skips this key without a word: nothing that was sent may go unseen. */
+function refusePrototypeKey(key: string, value: unknown): unknown {
+  if (key === "__proto__") throw new ApiError(400, "invalid_key", "'__proto__' is not a parameter.", { param: key });
+  return value;
+}

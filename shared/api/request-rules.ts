@@ -1,0 +1,33 @@
+/** Rules that span several fields of a request, and how a reply that did not come about is told. */
+
+import type { ResponseRecord } from "../conversation/types.ts";
+import { ApiError } from "./api-error.ts";
+
+export function checkStreamOptions(body: { stream?: boolean | null | undefined; stream_options?: unknown }): void {
+  if (body.stream || body.stream_options === null || body.stream_options === undefined) return;
+  throw new ApiError(400, "invalid_value", "Invalid 'stream_options': it is only allowed when 'stream' is true.", {
+    param: "stream_options",
+  });
+}
+
+/** `max_tokens` is the older name of `max_completion_tokens`; two different bounds can't both be meant. */
+export function oneMaxTokens(newer: number | null | undefined, older: number | null | undefined): number | null {
+  if (newer && older && newer !== older) {
+    throw new ApiError(
+      400,
+      "invalid_value",
+      `Invalid 'max_tokens': it is ${older} while 'max_completion_tokens' is ${newer}; give one of them.`,
+      { param: "max_tokens" },
+    );
+  }
+  return newer ?? older ?? null;
+}
+
+export function failedResponse({ error }: ResponseRecord): ApiError {
+  return new ApiError(500, error?.code ?? "server_error", error?.message ?? "The reply could not be computed.");
+}
+
+/** The client left before the end; nobody reads this. */
+export function wasAbandoned(): ApiError {
+  return new ApiError(408, "request_abandoned", "The request ended before its reply.");
+}

@@ -1,0 +1,134 @@
+/** POST /v1/completions: a text goes on. Nothing is kept, so an Idempotency-Key has nothing to protect. */
+
+import { createRoute } from "@hono/zod-openapi";
+import type { StatelessRequest } from "../../conversation/stateless-types.ts";
+import { type CompletionRequest, completion, completionRequest } from "../../protocol/completions.ts";
+import { DEFAULT_COMPLETION_TOKENS, MAX_CHOICES } from "../../protocol/limits.ts";
+import { ApiError, errorBodyOf, toApiError } from "../api-error.ts";
+import type { Envelope } from "../chat-chunks.ts";
+import { CompletionChunks, completionChoices } from "../completion-chunks.ts";
+import { type App, findModel, jsonBody, streamable } from "../context.ts";
+import { checkStreamOptions, failedResponse, wasAbandoned } from "../request-rules.ts";
+import { reportedSeed, samplingRecord, stopList } from "../sampling.ts";
+import type { ModelListing, Services } from "../services.ts";
+import { comment, DONE, frame, sseResponse } from "../sse.ts";
+import { drain, fromComputation, type TurnSource } from "../turn-source.ts";
+import { completionUsage, sumUsage } from "../usage.ts";
+
+const create = createRoute({
+  method: "post",
+  path: "/v1/completions",
+  summary: "Continue a text",
+  request: { body: jsonBody(completionRequest) },
+  responses: streamable("The continuation, or its chunks with `stream: true`.", completion, completion),
+});
+
+export function addCompletionRoutes(app: App, services: Services): void {
+  app.openapi(create, async (context) => {
+    const body = context.req.valid("json");
+    const model = findModel(services, body.model);
+    checkStreamOptions(body);
+    const requests = requestsOf(body, model, services);
+    const begin = (request: StatelessRequest) => fromComputation((signal) => services.stateless.run(request, signal));
+    const source = await begin(requests[0]!);
+    const envelope: Envelope = {
+      id: `cmpl-${crypto.randomUUID().replaceAll("-", "")}`,
+      created: Math.floor(services.now() / 1000),
+      model: model.id,
+      ...(model.fingerprint ? { system_fingerprint: model.fingerprint } : {}),
+      seed: reportedSeed(requests[0]!.sampling),
+    };
+    if (body.stream) {
+      return streamed(requests, source, begin, envelope, body.stream_options?.include_usage ?? false);
+    }
+    const choices = [];
+    const usages = [];
+    for (const [index, request] of requests.entries()) {
+      const responses = await drain(index === 0 ? source : await begin(request), context.req.raw.signal);
+      if (responses.length < request.choices) throw wasAbandoned();
+      for (const response of responses) if (response.status === "failed") throw failedResponse(response);
+      choices.push(...completionChoices(responses, index * request.choices));
+      usages.push(completionUsage(responses));
+    }
+    return context.json({ ...envelope, object: "text_completion" as const, choices, usage: sumUsage(usages) }, 200);
+  });
+}
+
+/** One for each prompt. */
+function requestsOf(body: CompletionRequest, model: ModelListing, services: Services): StatelessRequest[] {
+  const choices = body.n ?? 1;
+  const prompts = promptsOf(body.prompt);
+  if (prompts.length * choices > MAX_CHOICES) {
+    throw new ApiError(
+      400,
+      "invalid_value",
+      `Invalid 'n': ${prompts.length} prompts with ${choices} replies each are more than ${MAX_CHOICES} replies.`,
+      { param: "n" },
+    );
+  }
+  const sampling = samplingRecord(body, services, {
+    logprobs: body.logprobs !== null && body.logprobs !== undefined,
+    topLogprobs: body.logprobs ?? 0,
+  });
+  return prompts.map((prompt) => ({
+    model: model.id,
+    prompt,
+    sampling,
+    maxTokens: body.max_tokens ?? DEFAULT_COMPLETION_TOKENS,
+    stop: stopList(body.stop),
+    choices,
+    metadata: {},
+  }));
+}
+
+function promptsOf(prompt: CompletionRequest["prompt"]): StatelessRequest["prompt"][] {
+  if (typeof prompt === "string") return [{ kind: "text", text: prompt }];
+  if (typeof prompt[0] === "number") return [{ kind: "tokens", tokens: prompt as number[] }];
+  return (prompt as (string | number[])[]).map((one) =>
+    typeof one === "string" ? { kind: "text", text: one } : { kind: "tokens", tokens: one },
+  );
+}
+
+function streamed(
+  requests: readonly StatelessRequest[],
+  first: TurnSource,
+  begin: (request: StatelessRequest) => Promise<TurnSource>,
+  envelope: Envelope,
+  includeUsage: boolean,
+): Response {
+  let source = first;
+  let index = 0;
+  let isOver = false;
+  const chunksOf = () => new CompletionChunks(envelope, index * requests[index]!.choices);
+  let chunks = chunksOf();
+  const usages: ReturnType<typeof sumUsage>[] = [];
+  return sseResponse({
+    async next() {
+      if (isOver) return null;
+      const event = await source.next();
+      if (event === null) {
+        usages.push(chunks.usage());
+        if (++index < requests.length) {
+          source = await begin(requests[index]!);
+          chunks = chunksOf();
+          return "";
+        }
+        isOver = true;
+        const usage = { ...envelope, object: "text_completion", choices: [], usage: sumUsage(usages) };
+        return (includeUsage ? frame(usage) : "") + DONE;
+      }
+      if (event.type === "prefill") return comment(`prefill ${event.done}/${event.total}`);
+      if (event.type === "end" && event.response.status === "failed") throw failedResponse(event.response);
+      const chunk = chunks.encode(event);
+      return chunk ? frame(chunk) : "";
+    },
+    onError(error) {
+      void source.cancel();
+      return frame(errorBodyOf(toApiError(error))) + DONE;
+    },
+    cancel() {
+      isOver = true;
+      return source.cancel();
+    },
+  });
+}

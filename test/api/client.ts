@@ -1,0 +1,28 @@
+/** The official client, talking to an app in this process. */
+
+import OpenAI from "openai";
+import { createApp } from "../../shared/api/app.ts";
+import { FakeServices } from "./fake-services.ts";
+
+export function setUp() {
+  const services = new FakeServices();
+  const app = createApp(services);
+  const clientOf = (apiKey: string) =>
+    new OpenAI({
+      apiKey,
+      baseURL: "http://aerie.test/v1",
+      maxRetries: 0,
+      fetch: async (url, init) => app.request(String(url), init as RequestInit),
+    });
+  /** A request that the client would not make. */
+  const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const json = body === undefined ? {} : { "content-type": "application/json" };
+    const response = await app.request(path, {
+      method,
+      headers: { authorization: "Bearer sk-alice", ...json, ...headers },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+    return { response, status: response.status, text: await response.clone().text() };
+  };
+  return { services, app, openai: clientOf("sk-alice"), bob: clientOf("sk-bob"), clientOf, call };
+}
