@@ -11,7 +11,12 @@ export default defineConfig({
     testTimeout: 60_000,
     reporters: ["default", "./test/summary-reporter.ts"],
     projects: [
-      { extends: true, test: { name: "node", include: ["test/**/*.test.ts"], exclude: ["test/edge/**"] } },
+      {
+        extends: true,
+        test: { name: "node", include: ["test/**/*.test.ts"], exclude: ["test/edge/**", "test/e2e/**"] },
+      },
+      // The built Worker in a workerd of its own, one for each file: `npm run build && npm run build:worker` first.
+      { extends: true, test: { name: "e2e", include: ["test/e2e/**/*.test.ts"] } },
       {
         extends: true,
         plugins: [

@@ -8,34 +8,43 @@ import { presets } from "../shared/model/presets.ts";
 import { elements, type WeightSpec, weightTable } from "../shared/model/weight-table.ts";
 import { weightLeaves } from "../shared/model/weight-tree.ts";
 
-const { values: args } = parseArgs({ options: { shape: { type: "string", default: "2b" }, out: { type: "string" } } });
-const config: ModelConfig | undefined = presets[args.shape as keyof typeof presets];
-if (!args.out || !config) {
-  process.stderr.write(
-    `usage: node bench/make-checkpoint.ts --out <dir> [--shape ${Object.keys(presets).join("|")}]\n`,
-  );
-  process.exit(2);
-}
-
 const SHARD_BYTES = 2e9;
 const PIECE_BYTES = 2 ** 22;
 const pieces = new Map<number, Uint8Array>();
 
-await mkdir(args.out, { recursive: true });
-await writeFile(join(args.out, "config.json"), JSON.stringify(hfConfig(config), null, 2));
-const shards = group(weightLeaves(weightTable(config)));
-const weightMap: Record<string, string> = {};
-for (const [i, specs] of shards.entries()) {
-  const number = (n: number) => String(n).padStart(5, "0");
-  const file = `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
-  for (const { name } of specs) weightMap[name] = file;
-  await writeShard(join(args.out, file), specs);
-  process.stderr.write(`${file}: ${specs.length} tensors\n`);
+if (import.meta.main) {
+  const { values: args } = parseArgs({
+    options: { shape: { type: "string", default: "2b" }, out: { type: "string" } },
+  });
+  const config: ModelConfig | undefined = presets[args.shape as keyof typeof presets];
+  if (!args.out || !config) {
+    process.stderr.write(
+      `usage: node bench/make-checkpoint.ts --out <dir> [--shape ${Object.keys(presets).join("|")}]\n`,
+    );
+    process.exit(2);
+  }
+  await makeCheckpoint(config, args.out, (file, tensors) => process.stderr.write(`${file}: ${tensors} tensors\n`));
 }
-await writeFile(
-  join(args.out, "model.safetensors.index.json"),
-  JSON.stringify({ metadata: {}, weight_map: weightMap }),
-);
+
+/** Writes config.json and the shards into `out`, which is made if need be. */
+export async function makeCheckpoint(
+  config: ModelConfig,
+  out: string,
+  onShard: (file: string, tensors: number) => unknown = () => undefined,
+): Promise<void> {
+  await mkdir(out, { recursive: true });
+  await writeFile(join(out, "config.json"), JSON.stringify(hfConfig(config), null, 2));
+  const shards = group(weightLeaves(weightTable(config)));
+  const weightMap: Record<string, string> = {};
+  for (const [i, specs] of shards.entries()) {
+    const number = (n: number) => String(n).padStart(5, "0");
+    const file = `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`;
+    for (const { name } of specs) weightMap[name] = file;
+    await writeShard(join(out, file), specs);
+    onShard(file, specs.length);
+  }
+  await writeFile(join(out, "model.safetensors.index.json"), JSON.stringify({ metadata: {}, weight_map: weightMap }));
+}
 
 function group(specs: WeightSpec[]): WeightSpec[][] {
   const groups: WeightSpec[][] = [[]];

@@ -4,9 +4,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseEnv } from "node:util";
+import { DEFAULT_TENANT } from "../shared/api/keys.ts";
 import { AerieError, OptionError } from "../shared/errors.ts";
 import { addKey } from "./admin-client.ts";
 
@@ -133,17 +134,17 @@ async function ready(url: string, secret: string): Promise<string> {
       );
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  const kept = (await readIfThere(keyFile)).trim();
-  const first = kept && (await complete(url, kept));
-  if (first && first.status === 200) return kept;
-  // No key yet, or one that another secret or database knew.
-  const { key } = await addKey(url, secret, { name: "npm run dev", tenant: "default" });
-  await mkdir(join(root, ".wrangler"), { recursive: true });
-  await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
-  const reply = await complete(url, key);
-  if (reply.status !== 200)
-    throw new AerieError("dev.request", `a first request failed with status ${reply.status}: ${await reply.text()}`);
-  return key;
+  let key = (await readIfThere(keyFile)).trim();
+  let reply = key ? await complete(url, key) : null;
+  if (!reply || reply.status === 401) {
+    // No key yet, or one that another secret or database knew.
+    ({ key } = await addKey(url, secret, { name: "npm run dev", tenant: DEFAULT_TENANT }));
+    await mkdir(dirname(keyFile), { recursive: true });
+    await writeFile(keyFile, `${key}\n`, { mode: 0o600 });
+    reply = await complete(url, key);
+  }
+  if (reply.status === 200) return key;
+  throw new AerieError("dev.request", `a first request failed with status ${reply.status}: ${await reply.text()}`);
 }
 
 async function isListening(url: string): Promise<boolean> {
@@ -156,7 +157,7 @@ function complete(url: string, key: string): Promise<Response> {
   return fetch(`${url}/v1/completions`, {
     method: "POST",
     headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ model: "fledgling-2m", prompt: "Once", max_tokens: 1 }),
+    body: JSON.stringify({ prompt: "Once", max_tokens: 1 }),
   });
 }
 

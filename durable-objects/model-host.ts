@@ -80,7 +80,6 @@ export class ModelHost implements ModelSource {
   readonly #openStore: ModelHostOptions["openStore"];
   readonly #budgetBytes: number;
   readonly #residents = new Set<Resident>();
-  readonly #owners = new WeakMap<LoadedModel, Resident>();
   #uses = 0;
 
   constructor({ models, openStore, budgetBytes = BUDGET_BYTES }: ModelHostOptions) {
@@ -95,11 +94,9 @@ export class ModelHost implements ModelSource {
     const { load } = resident;
     if (load.loaded) return load.loaded;
     try {
-      const loaded = await load.wait(onProgress, () => {
+      return await load.wait(onProgress, () => {
         resident.lastSeenMs = Date.now();
       });
-      this.#owners.set(loaded, resident);
-      return loaded;
     } catch (error) {
       if (load.hasFailed) this.#retire(resident); // the next request tries anew
       throw error;
@@ -107,7 +104,7 @@ export class ModelHost implements ModelSource {
   }
 
   admit(loaded: LoadedModel): Admission {
-    const owner = this.#owners.get(loaded);
+    const owner = this.#ownerOf(loaded);
     if (!owner || owner.isRetired)
       throw new BusyError(`the model ${loaded.id} was unloaded a moment ago: the same request will load it again`, 1);
     const { config } = loaded.model;
@@ -129,7 +126,7 @@ export class ModelHost implements ModelSource {
   }
 
   discard(loaded: LoadedModel): void {
-    const owner = this.#owners.get(loaded);
+    const owner = this.#ownerOf(loaded);
     if (owner) this.#retire(owner);
   }
 
@@ -145,7 +142,10 @@ export class ModelHost implements ModelSource {
   }
 
   #resident(id: string): Resident {
-    for (const resident of this.#residents) if (resident.id === id && !resident.isRetired) return resident;
+    for (const resident of this.#residents) {
+      if (resident.load.hasFailed) this.#retire(resident); // whoever saw it fail may be gone
+      if (resident.id === id && !resident.isRetired) return resident;
+    }
     const entry = this.models.find((model) => model.id === id);
     if (!entry)
       throw new ModelError(
@@ -168,6 +168,10 @@ export class ModelHost implements ModelSource {
     };
     this.#residents.add(resident);
     return resident;
+  }
+
+  #ownerOf(loaded: LoadedModel): Resident | undefined {
+    return [...this.#residents].find(({ load }) => load.loaded === loaded);
   }
 
   #createBackend(resident: Resident, manifest: Manifest): Backend {

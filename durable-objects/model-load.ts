@@ -76,11 +76,6 @@ export class ModelLoad {
     return this.#failure !== null;
   }
 
-  /** How many callers have led so far. */
-  get leaders(): number {
-    return this.#generation;
-  }
-
   /** Waits for the model, or loads it. `onLook` is called all the while: somebody wants it still. */
   async wait(onProgress: OnProgress | undefined, onLook: () => void): Promise<LoadedModel> {
     const report = () => {
@@ -115,12 +110,16 @@ export class ModelLoad {
     if (this.#loaded || this.#failure) return;
     const generation = ++this.#generation;
     const isReplaced = () => this.#generation !== generation;
+    let isOver = false;
     this.#isLed = true;
     this.#lastStepMs = Date.now();
+    const pieces = this.#read();
+    const replaced = until(() => isOver || isReplaced()); // a transfer may hang for ever; its leader need not
     try {
-      for await (const publish of this.#read()) {
-        if (isReplaced()) return; // what came is dropped: somebody else has it by now, or will
-        publish();
+      for (;;) {
+        const piece = await Promise.race([pieces.next(), replaced]);
+        if (isReplaced() || !piece || piece.done) return; // what comes late is dropped: somebody else has it, or will
+        piece.value();
         this.#steps++;
         this.#lastStepMs = Date.now();
         yield;
@@ -128,7 +127,9 @@ export class ModelLoad {
     } catch (error) {
       if (!isReplaced()) this.#fail(error);
     } finally {
+      isOver = true;
       if (!isReplaced()) this.#isLed = false; // its caller may also have lost interest in the middle
+      pieces.return(undefined).catch(() => undefined); // closes the transfer, unless that hangs
     }
   }
 
@@ -187,4 +188,8 @@ export class ModelLoad {
       });
     }
   }
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await scheduler.wait(10 * POLL_MS);
 }

@@ -54,6 +54,17 @@ const allowed: Record<string, string[]> = {
     "shared/backend/backend.ts",
     "shared/errors.ts",
   ],
+  "shared/conversation": [
+    "shared/engine.ts",
+    "shared/generate.ts",
+    "shared/output-text.ts",
+    "shared/sampler",
+    "shared/tokenizer",
+    "shared/backend/backend.ts",
+    "shared/model",
+    "shared/bytes.ts",
+    "shared/errors.ts",
+  ],
   "shared/protocol": ["shared/errors.ts"],
   "shared/api": [
     "shared/protocol",

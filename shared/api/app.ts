@@ -44,6 +44,7 @@ export function createApp(services: Services, { admin }: AppOptions = {}): App {
     await next();
     context.header("x-request-id", requestId);
   });
+  if (admin) app.route("/admin", admin); // not for browsers: before the next line
   // Any origin may call: what lets a caller in is the key it sends, never a cookie.
   app.use(
     "*",
@@ -54,7 +55,6 @@ export function createApp(services: Services, { admin }: AppOptions = {}): App {
       maxAge: 86_400,
     }),
   );
-  if (admin) app.route("/admin", admin);
   app.use("*", async (context, next) => {
     if (!publicPaths.has(context.req.path)) {
       const identity = await services.authenticate(context.req.header("authorization") ?? null);

@@ -32,7 +32,9 @@ export async function beginKeptChat(
   draft: TurnDraft,
   { quiet, idempotency }: { readonly quiet: boolean; readonly idempotency: Idempotency | undefined },
 ): Promise<ChatTurn> {
-  const turn = await begin(scope, messages, { ...draft, ...(idempotency ? { idempotency } : {}) }, quiet);
+  // With a key the same request can be sent again, and its reply be had then: it is worth finishing without a reader.
+  const repeatable = idempotency ? ({ idempotency, whenUnread: "go on" } as const) : {};
+  const turn = await begin(scope, messages, { ...draft, ...repeatable }, quiet);
   const { object, responses, source } = turn;
   return {
     kept: { object, node: responses[0]!.node },

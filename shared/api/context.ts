@@ -3,8 +3,8 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { ConversationPort } from "../conversation/types.ts";
-import { errorBody } from "../protocol/errors.ts";
-import { ApiError } from "./api-error.ts";
+import { type ErrorBody, errorBody } from "../protocol/errors.ts";
+import { ApiError, errorBodyOf, toApiError } from "./api-error.ts";
 import type { Identity, IdTarget, ModelListing, Services } from "./services.ts";
 
 export interface Env {
@@ -17,10 +17,18 @@ export type RequestContext = Context<Env>;
 export interface Scope {
   readonly services: Services;
   readonly tenant: string;
+  readonly requestId: string;
 }
 
 export function scopeOf(services: Services, context: RequestContext): Scope {
-  return { services, tenant: context.get("identity").tenant };
+  return { services, tenant: context.get("identity").tenant, requestId: context.get("requestId") };
+}
+
+/** What a client is told of an error in the middle of a stream, where no status can tell it any more. */
+export function tellError({ services, requestId }: Scope, thrown: unknown): ErrorBody {
+  const error = toApiError(thrown);
+  if (error.status >= 500) services.report?.(error.cause ?? error, requestId);
+  return errorBodyOf(error);
 }
 
 /** What an id names, with its object; 404 for a forged, foreign or misspelt one, as for one that is gone. */
@@ -41,7 +49,8 @@ export async function locate<Kind extends IdTarget["kind"]>(
 export function notFound(kind: IdTarget["kind"], id: string, param: string): ApiError {
   const shown = id.length > 80 ? `${id.slice(0, 80)}…` : id;
   const noun = { conversation: "Conversation", response: "Response", item: "Item" }[kind];
-  return new ApiError(404, `${kind}_not_found`, `${noun} with id '${shown}' not found.`, { param });
+  const code = param === "previous_response_id" ? "previous_response_not_found" : `${kind}_not_found`; // OpenAI's code
+  return new ApiError(404, code, `${noun} with id '${shown}' not found.`, { param });
 }
 
 /** The model that a request names, or the deployment's default. */

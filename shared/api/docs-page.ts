@@ -51,7 +51,7 @@ export function docsPage(document: object): string {
 <style>${css}</style>
 </head>
 <body>
-<header><h1>${escapeHtml(info.title)}</h1><p>${escapeHtml(info.description ?? "")}</p>
+<header><h1>${escapeHtml(info.title)}</h1><p>${prose(info.description)}</p>
 <p>Send a key as <code>Authorization: Bearer sk-…</code>. For programs: <a href="/openapi.json">openapi.json</a>.</p></header>
 <main><h2>Routes</h2>${operations.join("")}<h2>Objects</h2>${schemas.join("")}</main>
 </body>
@@ -67,10 +67,10 @@ function operationHtml(method: string, path: string, operation: Operation): stri
   );
   const answers = Object.entries(operation.responses ?? {}).map(([status, { description, content }]) => {
     const types = Object.entries(content ?? {}).map(([type, { schema }]) => `${escapeHtml(type)}: ${typeHtml(schema)}`);
-    return `<li><b>${escapeHtml(status)}</b> ${escapeHtml(description ?? "")} ${types.join("; ")}</li>`;
+    return `<li><b>${escapeHtml(status)}</b> ${prose(description)} ${types.join("; ")}</li>`;
   });
   return `<details id="${escapeHtml(`${method}-${path}`)}"><summary><b class="${method}">${method.toUpperCase()}</b> <code>${escapeHtml(path)}</code> ${escapeHtml(operation.summary ?? "")}</summary>
-<p>${escapeHtml(operation.description ?? "")}</p>
+<p>${prose(operation.description)}</p>
 ${parameters.length > 0 ? `<h4>Parameters</h4><ul>${parameters.join("")}</ul>` : ""}
 ${body ? `<h4>Body</h4><p>${typeHtml(body)}</p>` : ""}
 <h4>Replies</h4><ul>${answers.join("")}</ul></details>`;
@@ -80,10 +80,10 @@ function schemaHtml(name: string, schema: Schema): string {
   const required = new Set(schema.required);
   const rows = Object.entries(schema.properties ?? {}).map(
     ([key, field]) =>
-      `<tr><td><code>${escapeHtml(key)}</code>${required.has(key) ? " *" : ""}</td><td>${typeHtml(field)}</td><td>${escapeHtml(field.description ?? "")}</td></tr>`,
+      `<tr><td><code>${escapeHtml(key)}</code>${required.has(key) ? " *" : ""}</td><td>${typeHtml(field)}</td><td>${prose(field.description)}</td></tr>`,
   );
   const inside = rows.length > 0 ? `<table>${rows.join("")}</table>` : `<p>${typeHtml(schema)}</p>`;
-  return `<details id="${escapeHtml(name)}"><summary><code>${escapeHtml(name)}</code></summary>${inside}</details>`;
+  return `<section id="${escapeHtml(name)}"><h3>${escapeHtml(name)}</h3>${inside}</section>`;
 }
 
 /** A schema in a few words; named ones as links. */
@@ -111,6 +111,11 @@ function bounds({ minimum, exclusiveMinimum, maximum, maxLength, maxItems }: Sch
     maxItems !== undefined ? `up to ${maxItems}` : "",
   ].filter((part) => part !== "");
   return parts.length > 0 ? ` (${parts.join(", ")})` : "";
+}
+
+/** A sentence; `names` in it as code. */
+function prose(text = ""): string {
+  return escapeHtml(text).replaceAll(/`([^`]+)`/g, "<code>$1</code>");
 }
 
 function escapeHtml(text: string): string {

@@ -30,7 +30,8 @@ export async function findPlace(scope: Scope, model: string, known: readonly Pla
   try {
     const hash = await prefixHash(scope, model, known);
     return await scope.services.prefixes(scope.tenant, hash).findPrefix(hash);
-  } catch {
+  } catch (error) {
+    scope.services.report?.(error, scope.requestId);
     return null;
   }
 }
@@ -47,8 +48,8 @@ export async function rememberPlace(
     const hash = await prefixHash(scope, model, messages);
     const expiresAt = Math.floor(scope.services.now() / 1000) + (stored ? STORED_DAYS : 1) * DAY_SECONDS;
     await scope.services.prefixes(scope.tenant, hash).putPrefix(hash, place, expiresAt);
-  } catch {
-    // the next turn prefills what this one could have spared it
+  } catch (error) {
+    scope.services.report?.(error, scope.requestId);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Rules that span several fields of a request, and how a reply that did not come about is told. */
 
 import type { ResponseRecord } from "../conversation/types.ts";
-import { ApiError } from "./api-error.ts";
+import { ApiError, toApiError } from "./api-error.ts";
 
 export function checkStreamOptions(body: { stream?: boolean | null | undefined; stream_options?: unknown }): void {
   if (body.stream || body.stream_options === null || body.stream_options === undefined) return;
@@ -30,4 +30,14 @@ export function failedResponse({ error }: ResponseRecord): ApiError {
 /** The client left before the end; nobody reads this. */
 export function wasAbandoned(): ApiError {
   return new ApiError(408, "request_abandoned", "The request ended before its reply.");
+}
+
+/** A conversation speaks of its `input`; a chat's client knows it as `messages`. */
+export function inChatTerms(thrown: unknown): ApiError {
+  const error = toApiError(thrown);
+  if (error.param !== "input") return error;
+  return new ApiError(error.status, error.code as string, error.message.replace(/^input\b/, "messages"), {
+    param: "messages",
+    cause: error.cause,
+  });
 }

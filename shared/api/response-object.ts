@@ -43,6 +43,7 @@ export function responseObject(ids: ResponseIds, record: ResponseRecord): Respon
   return {
     id: ids.response,
     object: "response",
+    access_programs: null,
     created_at: record.createdAt,
     completed_at: record.completedAt,
     status,

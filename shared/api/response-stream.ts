@@ -1,7 +1,7 @@
 /** A response's events as an SSE reply, from any place on. */
 
 import type { ResponseRecord } from "../conversation/types.ts";
-import { errorBodyOf, toApiError } from "./api-error.ts";
+import { type Scope, tellError } from "./context.ts";
 import { encodeResponseEvent } from "./response-events.ts";
 import type { ResponseIds } from "./response-object.ts";
 import { comment, frame, sseResponse } from "./sse.ts";
@@ -9,6 +9,7 @@ import type { TurnSource } from "./turn-source.ts";
 
 /** `after`: only events with a higher number. */
 export function responseStream(
+  scope: Scope,
   source: TurnSource,
   idsOf: (record: ResponseRecord) => Promise<ResponseIds>,
   after = -1,
@@ -32,7 +33,7 @@ export function responseStream(
     },
     onError(error) {
       void source.cancel();
-      const { message, code, param } = errorBodyOf(toApiError(error)).error;
+      const { message, code, param } = tellError(scope, error).error;
       return frame({ type: "error", code, message, param, sequence_number: last + 1 }, "error");
     },
     cancel: () => source.cancel(),

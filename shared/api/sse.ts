@@ -24,23 +24,33 @@ export interface Frames {
   cancel(): unknown;
 }
 
+/** Frames that are ready together are sent together: a write costs as much as several tokens do. */
+const MAX_BATCH_CHARACTERS = 16_384;
+
 export function sseResponse(frames: Frames, keepAliveMs = KEEP_ALIVE_MS): Response {
   const encoder = new TextEncoder();
   let pending: Promise<string | null> | null = null;
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        for (;;) {
+        const send = (text: string) => controller.enqueue(encoder.encode(text));
+        let batch = "";
+        while (batch.length < MAX_BATCH_CHARACTERS) {
           pending ??= frames.next();
-          const text = await withKeepAlive(pending, keepAliveMs).catch((error: unknown) => {
-            controller.enqueue(encoder.encode(frames.onError(error)));
+          // With something to send: only what is ready by the next turn of the event loop.
+          const text = await within(pending, batch === "" ? keepAliveMs : 0).catch((error: unknown) => {
+            batch += frames.onError(error);
             return null;
           });
-          if (text === KEEP_ALIVE) return controller.enqueue(encoder.encode(comment("keep-alive")));
+          if (text === LATE) return send(batch === "" ? comment("keep-alive") : batch);
           pending = null;
-          if (text === null) return controller.close();
-          if (text !== "") return controller.enqueue(encoder.encode(text as string));
+          if (text === null) {
+            if (batch !== "") send(batch);
+            return controller.close();
+          }
+          batch += text;
         }
+        send(batch);
       },
       async cancel() {
         await frames.cancel();
@@ -58,16 +68,16 @@ export function sseResponse(frames: Frames, keepAliveMs = KEEP_ALIVE_MS): Respon
   });
 }
 
-const KEEP_ALIVE = Symbol("keep-alive");
+const LATE = Symbol("late");
 
-/** The promise's value, or KEEP_ALIVE where it takes too long; the promise itself goes on. */
-async function withKeepAlive<Value>(promise: Promise<Value>, milliseconds: number): Promise<Value | symbol> {
+/** The promise's value, or LATE where it takes longer; the promise itself goes on. */
+async function within<Value>(promise: Promise<Value>, milliseconds: number): Promise<Value | typeof LATE> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const tick = new Promise<symbol>((resolve) => {
-    timer = setTimeout(() => resolve(KEEP_ALIVE), milliseconds);
+  const late = new Promise<typeof LATE>((resolve) => {
+    timer = setTimeout(() => resolve(LATE), milliseconds);
   });
   try {
-    return await Promise.race([promise, tick]);
+    return await Promise.race([promise, late]);
   } finally {
     clearTimeout(timer);
   }

@@ -53,12 +53,17 @@ export async function fromComputation(
     return done ? null : value;
   };
   const first = await step();
+  // A computation may end by throwing that it was aborted: to the reader who left, that is its end.
+  const unlessLeft = (error: unknown) => {
+    if (abort.signal.aborted) return null;
+    throw error;
+  };
   let pending: TurnEvent | null = first;
   return {
     first,
     async next() {
       if (abort.signal.aborted) return null;
-      if (pending === null) return step();
+      if (pending === null) return step().catch(unlessLeft);
       const event = pending;
       pending = null;
       return event;

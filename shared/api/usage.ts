@@ -11,11 +11,13 @@ export function completionUsage(responses: readonly Pick<ResponseRecord, "usage"
   const prompt = usages[0]?.inputTokens ?? 0;
   const processed = usages.reduce((sum, usage) => sum + usage.inputTokens - usage.cachedTokens, 0);
   const output = usages.reduce((sum, usage) => sum + usage.outputTokens, 0);
+  const throughModel = usages.reduce((sum, usage) => sum + usage.processedTokens, 0);
   return {
     prompt_tokens: prompt,
     completion_tokens: output,
     total_tokens: prompt + output,
     prompt_tokens_details: { cached_tokens: Math.max(0, prompt - processed) },
+    processed_tokens: throughModel,
   };
 }
 
@@ -27,6 +29,7 @@ export function sumUsage(usages: readonly CompletionUsage[]): CompletionUsage {
     completion_tokens: sum((usage) => usage.completion_tokens),
     total_tokens: sum((usage) => usage.total_tokens),
     prompt_tokens_details: { cached_tokens: sum((usage) => usage.prompt_tokens_details.cached_tokens) },
+    processed_tokens: sum((usage) => usage.processed_tokens),
   };
 }
 
@@ -38,6 +41,7 @@ export function responseUsage(usage: Usage | null): ResponseObject["usage"] {
       output_tokens: usage.outputTokens,
       output_tokens_details: { reasoning_tokens: 0 },
       total_tokens: usage.inputTokens + usage.outputTokens,
+      processed_tokens: usage.processedTokens,
     }
   );
 }

@@ -15,20 +15,16 @@ export interface Kept {
 }
 
 /**
- * The nodes whose checkpoints may go: neither pinned nor among the newest, nor the newest one whose distance in nodes to
- * the newest of all has its power of two. So n nodes keep about log₂ n checkpoints, and going back k nodes means
- * replaying at most about k of them.
+ * The nodes whose checkpoints may go: neither pinned nor among the newest, nor a multiple of the power of two that belongs
+ * to their distance from the newest of all. Powers of two nest, so what a later call keeps, no earlier one dropped: about
+ * two stay for each doubling of the distance, and going back k nodes means replaying at most about k of them.
  */
 export function droppable(checkpoints: readonly Kept[]): number[] {
   const newestFirst = [...checkpoints].sort((a, b) => b.node - a.node);
   const newest = newestFirst[0]?.node ?? 0;
-  const taken = new Set<number>();
-  const dropped: number[] = [];
-  for (const [rank, { node, pinned }] of newestFirst.entries()) {
-    if (pinned || rank < NEWEST_KEPT) continue;
-    const octave = Math.floor(Math.log2(newest - node));
-    if (taken.has(octave)) dropped.push(node);
-    taken.add(octave);
-  }
-  return dropped;
+  return newestFirst
+    .filter(({ node, pinned }, rank) => !pinned && rank >= NEWEST_KEPT && node % spacing(newest - node) !== 0)
+    .map(({ node }) => node);
 }
+
+const spacing = (distance: number): number => 2 ** Math.max(0, Math.floor(Math.log2(distance)) - 1);

@@ -11,6 +11,7 @@ import {
   maxTokensField,
   metadataField,
   modelField,
+  processedTokens,
   samplingFields,
   streamField,
   topLogprobsField,
@@ -73,6 +74,7 @@ export const completionUsage = z
     prompt_tokens_details: z.object({
       cached_tokens: z.int().meta({ description: "Tokens of the prompt that no model pass had to process." }),
     }),
+    processed_tokens: processedTokens,
   })
   .openapi("CompletionUsage");
 export type CompletionUsage = z.infer<typeof completionUsage>;

@@ -102,6 +102,11 @@ export const samplingFields = {
 export interface SamplingFields extends z.infer<z.ZodObject<typeof samplingFields>> {}
 
 /** Always empty here; clients expect the list. */
-export const emptyList = z.array(z.unknown()).max(0);
+export const emptyList = z.array(z.never()).max(0);
+
+/** Aerie's own: what a reply cost, so that nobody has to take `cached_tokens` on trust. */
+export const processedTokens = z.int().meta({
+  description: "Tokens that went through the model, counted there: input that was not cached, and output.",
+});
 
 export const usageTotals = { turns: z.int(), input_tokens: z.int(), cached_tokens: z.int(), output_tokens: z.int() };

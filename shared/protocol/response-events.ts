@@ -1,7 +1,7 @@
 /** A response and the events of its stream, as they cross the wire. */
 
 import { z } from "@hono/zod-openapi";
-import { emptyList } from "./fields.ts";
+import { emptyList, processedTokens } from "./fields.ts";
 
 export const tokenLogprob = z.object({ token: z.string(), logprob: z.number(), bytes: z.array(z.int()) });
 const outputLogprob = tokenLogprob.extend({ top_logprobs: z.array(tokenLogprob) });
@@ -32,6 +32,7 @@ export const responseObject = z
   .object({
     id: z.string(),
     object: z.literal("response"),
+    access_programs: z.null(), // the official client's type has it in every response
     created_at: z.int(),
     completed_at: z.int().nullable(),
     status: z.enum(["queued", "in_progress", "completed", "incomplete", "cancelled", "failed"]),
@@ -66,6 +67,7 @@ export const responseObject = z
         output_tokens: z.int(),
         output_tokens_details: z.object({ reasoning_tokens: z.literal(0) }),
         total_tokens: z.int(),
+        processed_tokens: processedTokens,
       })
       .nullable(),
   })

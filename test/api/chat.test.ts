@@ -1,4 +1,4 @@
-/** /v1/chat/completions and /v1/completions through the official client. */
+/** /v1/chat/completions through the official client. */
 
 import type OpenAI from "openai";
 import { describe, expect, test } from "vitest";
@@ -139,6 +139,16 @@ describe("chat", () => {
     await expect(openai.chat.completions.create({ ...request, store: false })).rejects.toMatchObject({ status: 429 });
   });
 
+  test("what the conversation says of its input is said of the messages", async () => {
+    const { openai } = setUp();
+    const attempt = openai.chat.completions.create({ model, messages: [{ role: "system", content: "Be brief." }] });
+    await expect(attempt).rejects.toMatchObject({
+      status: 400,
+      param: "messages",
+      message: expect.stringContaining("messages: expected a user message"),
+    });
+  });
+
   test("a client that leaves stops a reply that nobody can read later", async () => {
     const { openai, services } = setUp();
     const long = user(`slow ${"word ".repeat(50)}`);
@@ -173,187 +183,5 @@ describe("chat", () => {
     let text = "";
     for await (const chunk of stream) text += chunk.choices[0].delta.content ?? "";
     expect(text).toBe("echo: a b c d");
-  });
-});
-
-describe("prefix reuse", () => {
-  async function twoTurns(change: Partial<OpenAI.ChatCompletionCreateParamsNonStreaming> = {}) {
-    const set = setUp();
-    const messages: Message[] = [{ role: "system", content: "Be brief." }, user("first words")];
-    const first = await set.openai.chat.completions.create({ model, messages, ...change });
-    messages.push(first.choices[0].message, user("second"));
-    return { ...set, messages, first };
-  }
-
-  test("the whole history again costs the new message alone", async () => {
-    const { openai, services, messages } = await twoTurns();
-    const reply = await openai.chat.completions.create({ model, messages });
-    expect(services.objects.size).toBe(1);
-    const [{ turns }] = services.objects.values();
-    expect(turns[0]).toMatchObject({ parent: { kind: "root" }, instructions: "Be brief." });
-    expect(turns[1]).toMatchObject({ parent: { kind: "node", node: 0 }, input: [{ role: "user", content: "second" }] });
-    expect(turns[1]).not.toHaveProperty("instructions");
-    expect(reply.usage).toMatchObject({ prompt_tokens: 6, prompt_tokens_details: { cached_tokens: 5 } });
-  });
-
-  test("a streamed reply is remembered before its last bytes; so is each choice", async () => {
-    const { openai, services, messages } = await twoTurns();
-    const stream = await openai.chat.completions.create({ model, messages, stream: true, n: 2 });
-    for await (const chunk of stream) if (chunk.choices[0].finish_reason) break;
-    expect(services.prefixRows.size).toBeGreaterThanOrEqual(2);
-    const now = services.now() / 1000;
-    for (const { expiresAt } of services.prefixRows.values()) expect(expiresAt).toBe(now + 86_400);
-  });
-
-  test("however the same text is written", async () => {
-    const { openai, services, messages } = await twoTurns();
-    const [, first, reply, second] = messages;
-    const parts = [
-      { type: "text" as const, text: "Be " },
-      { type: "text" as const, text: "brief." },
-    ];
-    await openai.chat.completions.create({
-      model,
-      messages: [{ role: "developer", content: parts }, first, reply, second],
-    });
-    expect([...services.objects.values()][0].turns[1].parent).toStrictEqual({ kind: "node", node: 0 });
-  });
-
-  test.each([
-    ["another system text", { messages: (m: Message[]) => [{ role: "system", content: "Be long." }, ...m.slice(1)] }],
-    ["another reply", { messages: (m: Message[]) => [m[0], m[1], { role: "assistant", content: "no" }, m[3]] }],
-    ["a system text in between", { messages: (m: Message[]) => [...m, { role: "system", content: "Now shout." }] }],
-    ["nothing new to answer", { messages: (m: Message[]) => m.slice(0, 3) }],
-    ["another model", { model: "other" }],
-  ])("%s: a conversation of its own, with the whole history", async (_, change) => {
-    const { openai, services, messages } = await twoTurns();
-    const sent = (change.messages?.(messages) ?? messages) as Message[];
-    await openai.chat.completions.create({ model: change.model ?? model, messages: sent });
-    const second = [...services.objects.values()][1];
-    expect(second.turns[0].parent).toStrictEqual({ kind: "root" });
-    expect(second.turns[0].input).toHaveLength(sent.length - 1);
-  });
-
-  test("never across tenants", async () => {
-    const { bob, services, messages } = await twoTurns();
-    await bob.chat.completions.create({ model, messages });
-    expect(services.conversation("bob", "object2").turns[0].parent).toStrictEqual({ kind: "root" });
-  });
-
-  test.each(["it is gone", "somebody is at it"])("%s: the whole history will do", async (what) => {
-    const { openai, services, messages } = await twoTurns();
-    const [conversation] = services.objects.values();
-    if (what === "it is gone") await conversation.destroy();
-    else conversation.isBusy = true;
-    const reply = await openai.chat.completions.create({ model, messages });
-    expect(reply.choices[0].message.content).toBe("echo: second");
-    expect(services.objects.size).toBe(2);
-  });
-
-  test("a prefix index that fails costs nothing but time", async () => {
-    const { openai, services, messages } = await twoTurns();
-    services.prefixes = () => {
-      throw new Error("unreachable");
-    };
-    const reply = await openai.chat.completions.create({ model, messages });
-    expect(reply.choices[0].message.content).toBe("echo: second");
-  });
-});
-
-describe("idempotency", () => {
-  const request = { messages: [user("once")] };
-  const key = { "idempotency-key": "k-1" };
-
-  test("the same request twice is one turn, another one is a conflict", async () => {
-    const { call, services } = setUp();
-    const first = await call("POST", "/v1/chat/completions", request, key);
-    const second = await call("POST", "/v1/chat/completions", request, key);
-    expect(JSON.parse(second.text)).toStrictEqual(JSON.parse(first.text));
-    expect(services.objects.size).toBe(1);
-    expect([...services.objects.values()][0].nodes).toHaveLength(1);
-    const other = await call("POST", "/v1/chat/completions", { messages: [user("twice")] }, key);
-    expect([other.status, JSON.parse(other.text).error.code]).toStrictEqual([409, "idempotency_key_reused"]);
-  });
-
-  test("another tenant's keys are its own", async () => {
-    const { call, services } = setUp();
-    await call("POST", "/v1/chat/completions", request, key);
-    const bobs = await call(
-      "POST",
-      "/v1/chat/completions",
-      { messages: [user("twice")] },
-      { ...key, authorization: "Bearer sk-bob" },
-    );
-    expect(bobs.status).toBe(200);
-    expect(services.objects.size).toBe(2);
-  });
-
-  test("a place that is gone is used again, so that a third request finds it", async () => {
-    const { call, services } = setUp();
-    const first = JSON.parse((await call("POST", "/v1/chat/completions", request)).text);
-    await services.conversation("alice", "object1").deleteResponse(0);
-    const again = { messages: [...request.messages, first.choices[0].message, user("more")] };
-    const replies = [
-      await call("POST", "/v1/chat/completions", again, key),
-      await call("POST", "/v1/chat/completions", again, key),
-    ];
-    expect(JSON.parse(replies[1].text).id).toBe(JSON.parse(replies[0].text).id);
-    expect(services.objects.size).toBe(1);
-  });
-
-  test("a key that is too long is refused", async () => {
-    const { call } = setUp();
-    const { status } = await call("POST", "/v1/chat/completions", request, { "idempotency-key": "k".repeat(256) });
-    expect(status).toBe(400);
-  });
-});
-
-describe("completions", () => {
-  test("a text goes on; nothing is kept", async () => {
-    const { openai, services } = setUp();
-    const reply = await openai.completions.create({ model, prompt: "Once upon", logprobs: 1 });
-    expect(reply).toMatchObject({ object: "text_completion", choices: [{ text: "echo: Once upon", index: 0 }] });
-    expect(reply.choices[0].logprobs!.text_offset).toStrictEqual([0, 6, 11]);
-    expect(services.statelessRequests[0]).toMatchObject({ prompt: { kind: "text", text: "Once upon" }, maxTokens: 16 });
-    expect(services.objects.size).toBe(0);
-  });
-
-  test("several prompts, several replies each, in order", async () => {
-    const { openai } = setUp();
-    const request = { model, prompt: ["a", "b"], n: 2 };
-    const texts = ["echo: a", "echo: a", "echo: b", "echo: b"];
-    const reply = await openai.completions.create(request);
-    expect(reply.choices.map(({ text }) => text)).toStrictEqual(texts);
-    expect(reply.choices.map(({ index }) => index)).toStrictEqual([0, 1, 2, 3]);
-    const streamed = ["", "", "", ""];
-    const stream = await openai.completions.create({
-      ...request,
-      stream: true,
-      stream_options: { include_usage: true },
-    });
-    let usage: unknown;
-    for await (const chunk of stream) {
-      for (const { index, text } of chunk.choices) streamed[index] += text;
-      usage = chunk.usage;
-    }
-    expect(streamed).toStrictEqual(texts);
-    expect(usage).toStrictEqual(reply.usage);
-  });
-
-  test("token ids as a prompt, and lists of them", async () => {
-    const { openai, services } = setUp();
-    await openai.completions.create({ model, prompt: [1, 2, 3] });
-    await openai.completions.create({ model, prompt: [[1], [2]] });
-    expect(services.statelessRequests.map(({ prompt }) => prompt)).toStrictEqual([
-      { kind: "tokens", tokens: [1, 2, 3] },
-      { kind: "tokens", tokens: [1] },
-      { kind: "tokens", tokens: [2] },
-    ]);
-  });
-
-  test("more than eight replies in all are refused", async () => {
-    const { openai } = setUp();
-    const request = { model, prompt: ["a", "b", "c"], n: 3 };
-    await expect(openai.completions.create(request)).rejects.toMatchObject({ status: 400, param: "n" });
   });
 });

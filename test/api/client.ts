@@ -1,7 +1,9 @@
 /** The official client, talking to an app in this process. */
 
 import OpenAI from "openai";
+import { expect } from "vitest";
 import { createApp } from "../../shared/api/app.ts";
+import { errorBody } from "../../shared/protocol/errors.ts";
 import { FakeServices } from "./fake-services.ts";
 
 export function setUp() {
@@ -25,4 +27,10 @@ export function setUp() {
     return { response, status: response.status, text: await response.clone().text() };
   };
   return { services, app, openai: clientOf("sk-alice"), bob: clientOf("sk-bob"), clientOf, call };
+}
+
+/** The one shape, and nothing of the inside. */
+export function expectError(text: string) {
+  expect(errorBody.strict().parse(JSON.parse(text))).toBeDefined();
+  expect(text).not.toMatch(/\bat .*\.ts|node_modules|Error:/);
 }

@@ -117,7 +117,7 @@ test("chat: the reply in one piece is what its schema says", () => {
 
 test("usage: a prompt counts once, and cached is what no choice had to process", () => {
   const usage = (inputTokens: number, cachedTokens: number, outputTokens: number) => ({
-    usage: { inputTokens, cachedTokens, outputTokens, processedTokens: 0 },
+    usage: { inputTokens, cachedTokens, outputTokens, processedTokens: inputTokens - cachedTokens + outputTokens },
   });
   // The first choice processed 6 of 10, the second one started from its state.
   const both = completionUsage([usage(10, 4, 3), usage(10, 10, 2)]);
@@ -126,8 +126,9 @@ test("usage: a prompt counts once, and cached is what no choice had to process",
     completion_tokens: 5,
     total_tokens: 15,
     prompt_tokens_details: { cached_tokens: 4 },
+    processed_tokens: 11,
   });
-  expect(sumUsage([both, both]).total_tokens).toBe(30);
+  expect(sumUsage([both, both])).toMatchObject({ total_tokens: 30, processed_tokens: 22 });
 });
 
 test("completions: offsets go on from chunk to chunk", () => {

@@ -120,6 +120,9 @@ export class FakeConversation implements ConversationPort {
     const input = [...(branch?.items.splice(0) ?? []), ...request.input];
     const said = input.at(-1)?.content ?? "";
     if (said.includes("refuse")) return no(429, "server_busy", "No room.");
+    if (input.findLast(({ role }) => role !== "system")?.role !== "user") {
+      return no(400, "invalid_value", "input: expected a user message at the end", "input");
+    }
     if (said.includes("explode")) throw new Error("secret internals at /etc/passwd");
     const before = this.#tokensThrough(from);
     const inputTokens = before + input.reduce((sum, { content }) => sum + wordCount(content), 0);
@@ -322,8 +325,8 @@ function page(all: readonly ConversationItem[], { order, limit, after }: ItemQue
 function yes<Value>(value: Value): { readonly ok: true; readonly value: Value } {
   return { ok: true, value };
 }
-function no(status: Refusal["status"], code: string, message: string) {
-  return { ok: false, error: { status, code, message, param: null } } as const;
+function no(status: Refusal["status"], code: string, message: string, param: string | null = null) {
+  return { ok: false, error: { status, code, message, param } } as const;
 }
 function bytes(text: string): ReadableStream<Uint8Array> {
   return new Response(text).body!;

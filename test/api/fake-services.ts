@@ -4,7 +4,7 @@ import { ApiError } from "../../shared/api/api-error.ts";
 import type { Ids, IdTarget, Services } from "../../shared/api/services.ts";
 import type { StatelessRequest } from "../../shared/conversation/stateless-types.ts";
 import type { UsageTotals } from "../../shared/conversation/tenant-types.ts";
-import type { SamplingRecord, TurnEvent } from "../../shared/conversation/types.ts";
+import type { TurnEvent } from "../../shared/conversation/types.ts";
 import { FakeConversation, pieces, record, refuse, wordCount } from "./fake-conversation.ts";
 
 export const MODEL = "parrot";
@@ -152,5 +152,3 @@ export class FakeServices implements Services {
   now = () => 1_800_000_000_000;
   report = (error: unknown) => void this.reported.push(error);
 }
-
-export type { SamplingRecord };

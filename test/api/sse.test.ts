@@ -35,6 +35,22 @@ test("frames are sent in order, empty ones are not", async () => {
   expect(await response.text()).toBe("data: 1\n\ndata: 2\n\ndata: [DONE]\n\n");
 });
 
+test("frames that are ready together are sent together, and none waits for one that is not", async () => {
+  const texts = [frame(1), frame(2), comment("pause"), frame(3)];
+  const reader = sseResponse({
+    ...framesOf([]),
+    async next() {
+      const text = texts.shift() ?? null;
+      if (text === comment("pause")) await pause(20);
+      return text;
+    },
+  }).body!.getReader();
+  const decoder = new TextDecoder();
+  expect(decoder.decode((await reader.read()).value)).toBe(frame(1) + frame(2));
+  expect(decoder.decode((await reader.read()).value)).toBe(comment("pause") + frame(3));
+  expect((await reader.read()).done).toBe(true);
+});
+
 test("nothing for a while: comments keep the connection, no frame is lost", async () => {
   const text = await sseResponse(framesOf([frame(1), frame(2)], 60), 20).text();
   expect(text.match(/: keep-alive/g)!.length).toBeGreaterThanOrEqual(2);

@@ -1,7 +1,7 @@
 /** A turn's events from a stream of bytes, however it is cut, and again after it broke. */
 
 import { expect, test } from "vitest";
-import { drain, fromStream, lines, rejoining } from "../../shared/api/turn-source.ts";
+import { drain, fromComputation, fromStream, lines, rejoining } from "../../shared/api/turn-source.ts";
 import type { TurnEvent } from "../../shared/conversation/types.ts";
 
 const text = (ordinal: number, node = 0): TurnEvent => ({ type: "text", node, ordinal, text: `ä${ordinal} ` });
@@ -91,4 +91,25 @@ test("drain leaves when the request is aborted", async () => {
   const ended = drain(fromStream(new ReadableStream<Uint8Array>({})), abort.signal);
   abort.abort();
   expect(await ended).toStrictEqual([]);
+});
+
+test("a computation that throws because its reader left has just ended", async () => {
+  const source = await fromComputation(async function* (signal) {
+    yield start();
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    signal.throwIfAborted();
+  });
+  expect(await source.next()).toStrictEqual(start());
+  const pending = source.next();
+  await source.cancel();
+  expect(await pending).toBe(null);
+});
+
+test("one that fails tells so", async () => {
+  const source = await fromComputation(async function* () {
+    yield start();
+    throw new Error("no memory");
+  });
+  await source.next();
+  await expect(source.next()).rejects.toThrow("no memory");
 });

@@ -1,9 +1,16 @@
-/** What the tests of workerd run in: requests and objects that load models, all in one isolate with the tests themselves. */
+/**
+ * What the tests of workerd run in: the Worker and its objects, and beside them requests and objects that do nothing but
+ * load models. All in one isolate with the tests themselves.
+ */
 
 import { DurableObject } from "cloudflare:workers";
 import type { ModelHost } from "../../durable-objects/model-host.ts";
+import worker from "../../workers/index.ts";
 
-export { Tenant } from "../../durable-objects/tenant.ts";
+export { Conversation, Tenant } from "../../workers/index.ts";
+
+/** Where a request goes that only loads a model. */
+export const LOADER_ORIGIN = "https://loader.local";
 
 /** By a name that a test made up: requests can't be handed objects. */
 export const hosts = new Map<string, ModelHost>();
@@ -13,11 +20,9 @@ async function load(url: URL): Promise<string> {
   return loaded.digest;
 }
 
-/** No test here needs a conversation. */
-export class Conversation extends DurableObject {}
-
 export class Loader extends DurableObject {
   override async fetch(request: Request): Promise<Response> {
+    if (new URL(request.url).pathname === "/reset") this.ctx.abort("reset by a test");
     return reply(request);
   }
 }
@@ -30,4 +35,7 @@ async function reply(request: Request): Promise<Response> {
   }
 }
 
-export default { fetch: reply };
+export default {
+  fetch: (request, env, context) =>
+    new URL(request.url).origin === LOADER_ORIGIN ? reply(request) : worker.fetch(request, env, context),
+} satisfies ExportedHandler<Cloudflare.Env>;

@@ -1,30 +1,16 @@
-/** The models of an isolate: loaded once, whoever goes away meanwhile; within its memory; never half. */
+/** The models of an isolate: loaded once, whoever goes away meanwhile, and never half. */
 
 import { env, exports } from "cloudflare:workers";
-import { createHash } from "node:crypto";
-import { afterEach, beforeAll, describe, expect, inject, test, vi } from "vitest";
-import { MAX_WEIGHT_BYTES } from "../../durable-objects/memory-budget.ts";
+import { beforeAll, describe, expect, inject, test } from "vitest";
 import type { ModelHost } from "../../durable-objects/model-host.ts";
 import type { BundleStore } from "../../durable-objects/model-store.ts";
-import {
-  digestedText,
-  layOut,
-  type Manifest,
-  SHARD_BYTES,
-  shardFile,
-  streamBytes,
-} from "../../shared/checkpoint/bundle-manifest.ts";
+import type { Manifest } from "../../shared/checkpoint/bundle-manifest.ts";
 import { readManifest } from "../../shared/checkpoint/bundle-reader.ts";
-import { bytesSource } from "../../shared/checkpoint/byte-source.ts";
-import { BusyError, ModelError } from "../../shared/conversation/model-source.ts";
+import { ModelError } from "../../shared/conversation/model-source.ts";
 import { allLogits, createState } from "../../shared/engine.ts";
-import { hosts } from "./fixture-worker.ts";
-import { assets, bucket, type Disturb, disturbed, entryOf, fillBucket, hostOf } from "./stores.ts";
+import { hosts, LOADER_ORIGIN } from "./fixture-worker.ts";
+import { assets, bucket, type Disturb, disturbed, failure, fillBucket, hostOf, sha256Hasher } from "./stores.ts";
 
-const sha256Hasher = () => {
-  const hash = createHash("sha256");
-  return { update: (bytes: Uint8Array) => hash.update(bytes), hex: () => hash.digest("hex") };
-};
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const never = () => new Promise<never>(() => undefined);
 const slowly: Disturb = async (bytes) => {
@@ -34,28 +20,21 @@ const slowly: Disturb = async (bytes) => {
 
 let hostNumber = 0;
 /** Loads in a request of its own, or in an object. */
-function remote(host: ModelHost, isAborted: AbortSignal | null = null) {
+function remote(host: ModelHost) {
   const name = `host ${++hostNumber}`;
   hosts.set(name, host);
-  const url = `https://fixture.local/?host=${encodeURIComponent(name)}`;
+  const url = `${LOADER_ORIGIN}/?host=${encodeURIComponent(name)}`;
   return {
-    request: (signal = isAborted) => exports.default.fetch(url, { signal }),
+    request: (signal: AbortSignal | null = null) => exports.default.fetch(url, { signal }),
     object: (object: string) => env.LOADERS.getByName(object).fetch(url),
   };
 }
-
-const failure = (promise: Promise<unknown>) =>
-  promise.then(
-    () => null,
-    (error: unknown) => error as Error,
-  );
 
 let manifest: Manifest;
 beforeAll(async () => {
   await fillBucket();
   manifest = (await readManifest(assets(), sha256Hasher))!;
 });
-afterEach(() => vi.restoreAllMocks());
 
 describe("a model in an isolate", () => {
   test.each([
@@ -129,6 +108,19 @@ describe("a leader that goes away", () => {
     expect(watched.streams[1]).toBeLessThanOrEqual(bytesAtAbort + 200_000);
   });
 
+  test("by a reset of the object that it was does not hurt the others", async () => {
+    const { store, watched } = disturbed(bucket, slowly);
+    const { request, object } = remote(hostOf(store));
+    const reset = failure(object("to be reset"));
+    while (watched.bytes < 500_000) await pause(5);
+    const waiting = [request(), object("another")];
+    await pause(50);
+    await failure(env.LOADERS.getByName("to be reset").fetch(`${LOADER_ORIGIN}/reset`));
+    expect((await reset)?.message).toContain("reset by a test");
+    for (const reply of await Promise.all(waiting)) expect(await reply.text()).toBe(manifest.digest);
+    expect(watched.streams).toHaveLength(2);
+  });
+
   test("before anybody else came is followed by the next who asks", async () => {
     const { store, watched } = disturbed(assets, slowly);
     const { request } = remote(hostOf(store));
@@ -163,6 +155,32 @@ describe("a leader that goes away", () => {
     expect(watched.streams[1]).toBeGreaterThanOrEqual(900_000);
     const { tokens, logits } = inject("nodeLogits");
     expect([...(await allLogits(first.model, createState(first.model), tokens))]).toStrictEqual(logits);
+  });
+
+  test("and never comes back is not waited for by its own caller either", async () => {
+    const { store } = disturbed(assets, async (bytes, delivered, stream) =>
+      stream === 0 && delivered >= 1_000_000 ? never() : bytes,
+    );
+    const host = hostOf(store);
+    const [first, second] = await Promise.all([host.load("small"), host.load("small")]);
+    expect(first).toBe(second);
+  });
+
+  test("after a failure that nobody saw leaves nothing behind", async () => {
+    let isBroken = true;
+    const { store, watched } = disturbed(assets, async (bytes) => {
+      await pause(10);
+      return isBroken ? bytes.slice().fill(0) : bytes;
+    });
+    const { request } = remote(hostOf(store));
+    const client = new AbortController();
+    const aborted = failure(request(client.signal));
+    while (watched.bytes < 500_000) await pause(5);
+    client.abort();
+    await aborted;
+    expect(await (await request()).text()).toMatch(/has sha256/); // goes on with the spoilt one
+    isBroken = false;
+    expect(await (await request()).text()).toBe(manifest.digest);
   });
 });
 
@@ -218,125 +236,4 @@ describe("files that are not right", () => {
     expect(error).toBeInstanceOf(ModelError);
     expect(error?.message).toContain(sentence);
   });
-});
-
-describe("memory", () => {
-  test("a model with too many weights is refused with both numbers, before anything else is read", async () => {
-    const config = { ...manifest.config, width: 1536, mlpWidth: 9216, vocabSize: 32_000 };
-    const tensors = layOut(config, ({ role }) => (["embedding", "matrix", "gate"].includes(role) ? "rg8" : "f32"));
-    const bytes = streamBytes(tensors);
-    expect(bytes).toBeGreaterThan(MAX_WEIGHT_BYTES);
-    const shards = Array.from({ length: Math.ceil(bytes / SHARD_BYTES) }, (_, at) => ({
-      file: shardFile(at),
-      bytes: Math.min(SHARD_BYTES, bytes - at * SHARD_BYTES),
-      sha256: "0".repeat(64),
-    }));
-    const large = { ...manifest, config, tensors, shards };
-    const hasher = sha256Hasher();
-    hasher.update(new TextEncoder().encode(digestedText(large)));
-    const text = new TextEncoder().encode(JSON.stringify({ ...large, digest: hasher.hex() }));
-    const asked: string[] = [];
-    const host = hostOf(() => ({
-      async open(name) {
-        asked.push(name);
-        return bytesSource(name, text);
-      },
-      stream: never,
-    }));
-    const error = await failure(host.load("small"));
-    expect(error).toMatchObject({ code: "model.too-large" });
-    expect(error?.message).toContain(`has ${bytes} bytes of packed weights, an isolate carries ${MAX_WEIGHT_BYTES}`);
-    expect(asked).toStrictEqual(["manifest.json"]);
-    expect(host.usage().usedBytes).toBe(0);
-  });
-
-  test("a model that needs more than the budget is refused with both numbers", async () => {
-    const error = await failure(hostOf(assets, { budgetBytes: 3_000_000 }).load("small"));
-    expect(error).toMatchObject({ code: "model.too-large" });
-    expect(error?.message).toMatch(/needs \d+ bytes .* an isolate has 3000000 for models/);
-  });
-
-  test("computations are admitted while there is room; then one must come again later", async () => {
-    const host = hostOf(assets, { budgetBytes: 5_500_000 });
-    const loaded = await host.load("small");
-    const admissions = [];
-    let refused: unknown = null;
-    while (!refused) {
-      try {
-        admissions.push(host.admit(loaded));
-      } catch (error) {
-        refused = error;
-      }
-    }
-    expect(admissions.length).toBeGreaterThan(1);
-    expect(refused).toBeInstanceOf(BusyError);
-    expect((refused as BusyError).retryAfterSeconds).toBeGreaterThanOrEqual(1);
-    expect((refused as BusyError).message).toContain(`${admissions.length} are running`);
-    expect(host.usage().usedBytes).toBeLessThanOrEqual(5_500_000);
-
-    admissions[0].release();
-    admissions[0].release(); // twice is once
-    const again = host.admit(loaded);
-    expect(() => host.admit(loaded)).toThrow(BusyError);
-    for (const admission of [...admissions, again]) admission.release();
-    expect(host.usage().running).toBe(0);
-  });
-
-  test("a computation that ended without a word gives its place back after a while, one that yields keeps it", async () => {
-    const host = hostOf(assets);
-    const loaded = await host.load("small");
-    host.admit(loaded);
-    const alive = host.admit(loaded);
-    const now = Date.now();
-    vi.spyOn(Date, "now").mockImplementation(() => now + 20_000);
-    await alive.yieldToEvents();
-    expect(host.usage().running).toBe(2);
-    vi.spyOn(Date, "now").mockImplementation(() => now + 40_000);
-    expect(host.usage().running).toBe(1);
-  });
-
-  test("the least recently used idle model makes room for another", async () => {
-    const models = ["a", "b", "c"].map((id) => entryOf(id, "assets"));
-    const host = hostOf(assets, { models, budgetBytes: 8_500_000 }); // for two of them
-    const [a, b] = [await host.load("a"), await host.load("b")];
-    await host.load("a");
-    await host.load("c"); // b goes
-    expect(await host.load("a")).toBe(a);
-    expect(() => host.admit(b)).toThrow(BusyError);
-    expect(await host.load("b")).not.toBe(b);
-  });
-
-  test("a model in use is not dropped", async () => {
-    const models = ["a", "b"].map((id) => entryOf(id, "assets"));
-    const host = hostOf(assets, { models, budgetBytes: 5_500_000 }); // for one of them
-    const a = await host.load("a");
-    const admission = host.admit(a);
-    expect(await failure(host.load("b"))).toBeInstanceOf(BusyError);
-    admission.release();
-    await host.load("b");
-    expect(() => host.admit(a)).toThrow(BusyError);
-  });
-
-  test("after a trap the instance is never handed out again, and counts until its computations end", async () => {
-    const host = hostOf(assets);
-    const spoilt = await host.load("small");
-    const admission = host.admit(spoilt);
-    const { usedBytes } = host.usage();
-    host.discard(spoilt);
-    expect(() => host.admit(spoilt)).toThrow(BusyError);
-    const fresh = await host.load("small");
-    expect(fresh).not.toBe(spoilt);
-    expect(host.usage().usedBytes).toBeGreaterThan(usedBytes);
-    admission.release();
-    expect(host.usage().usedBytes).toBeLessThan(usedBytes);
-    const { tokens, logits } = inject("nodeLogits");
-    expect([...(await allLogits(fresh.model, createState(fresh.model), tokens))]).toStrictEqual(logits);
-  });
-});
-
-test("a small model computes dozens of tokens between two yields", async () => {
-  const host = hostOf(assets);
-  const { tokensPerYield, release } = host.admit(await host.load("small"));
-  expect(tokensPerYield).toBe(64);
-  release();
 });

@@ -1,9 +1,11 @@
 /** Stores that are slow, hang, break off or lie, on top of the real ones. */
 
 import { env } from "cloudflare:workers";
+import { createHash } from "node:crypto";
 import { parseCatalogue } from "../../durable-objects/model-catalogue.ts";
 import { ModelHost, type ModelHostOptions } from "../../durable-objects/model-host.ts";
 import { type BundleStore, openStore, readPieces } from "../../durable-objects/model-store.ts";
+import type { Hasher } from "../../shared/checkpoint/hasher.ts";
 
 export const BUNDLE = "models/fledgling-2m"; // made by `npm run build`
 
@@ -84,3 +86,15 @@ async function* smallPieces(body: ReadableStream): AsyncGenerator<Uint8Array> {
 export function hostOf(store: () => BundleStore, options: Partial<ModelHostOptions> = {}): ModelHost {
   return new ModelHost({ models: [entryOf("small", "assets")], openStore: store, ...options });
 }
+
+export function sha256Hasher(): Hasher {
+  const hash = createHash("sha256");
+  return { update: (bytes) => hash.update(bytes), hex: () => hash.digest("hex") };
+}
+
+/** What a promise was rejected with; null where it was not. */
+export const failure = (promise: Promise<unknown>): Promise<Error | null> =>
+  promise.then(
+    () => null,
+    (error: unknown) => error as Error,
+  );

@@ -9,12 +9,12 @@ import {
 } from "../../protocol/chat.ts";
 import { DEFAULT_OUTPUT_TOKENS } from "../../protocol/limits.ts";
 import { plainMessage } from "../../protocol/messages.ts";
-import { ApiError, errorBodyOf, toApiError } from "../api-error.ts";
+import { ApiError } from "../api-error.ts";
 import { idempotencyOf, type TurnDraft } from "../begin-turn.ts";
 import { ChatChunks, chatCompletion, type Envelope } from "../chat-chunks.ts";
 import { beginKeptChat, beginPassingChat, type ChatTurn } from "../chat-turn.ts";
-import { type App, findModel, jsonBody, type Scope, scopeOf, streamable } from "../context.ts";
-import { checkStreamOptions, failedResponse, oneMaxTokens, wasAbandoned } from "../request-rules.ts";
+import { type App, findModel, jsonBody, type Scope, scopeOf, streamable, tellError } from "../context.ts";
+import { checkStreamOptions, failedResponse, inChatTerms, oneMaxTokens, wasAbandoned } from "../request-rules.ts";
 import { reportedSeed, samplingRecord, stopList } from "../sampling.ts";
 import type { ModelListing, Services } from "../services.ts";
 import { comment, DONE, frame, sseResponse } from "../sse.ts";
@@ -39,15 +39,15 @@ export function addChatRoutes(app: App, services: Services): void {
     const draft = draftOf(body, model, services);
     const messages = body.messages.map(plainMessage);
     const quiet = !body.stream;
-    const turn =
-      body.store === false
-        ? await beginPassingChat(scope, messages, draft)
-        : await beginKeptChat(scope, messages, draft, {
-            quiet,
-            idempotency: await idempotencyOf(scope, context, body),
-          });
+    const begin = async () => {
+      if (body.store === false) return beginPassingChat(scope, messages, draft);
+      return beginKeptChat(scope, messages, draft, { quiet, idempotency: await idempotencyOf(scope, context, body) });
+    };
+    const turn = await begin().catch((error: unknown) => {
+      throw inChatTerms(error);
+    });
     const envelope = await envelopeOf(scope, turn, draft, model);
-    if (body.stream) return streamed(turn, envelope, body.stream_options?.include_usage ?? false);
+    if (body.stream) return streamed(scope, turn, envelope, body.stream_options?.include_usage ?? false);
     const signal = context.req.raw.signal;
     const responses = await drain(turn.source, signal, turn.remember);
     if (responses.length < turn.nodes.length) throw wasAbandoned();
@@ -100,7 +100,7 @@ async function envelopeOf(
   };
 }
 
-function streamed({ source, nodes, remember }: ChatTurn, envelope: Envelope, includeUsage: boolean): Response {
+function streamed(scope: Scope, { source, nodes, remember }: ChatTurn, envelope: Envelope, includeUsage: boolean) {
   const chunks = new ChatChunks(envelope, nodes, includeUsage);
   let isOver = false;
   return sseResponse({
@@ -125,7 +125,7 @@ function streamed({ source, nodes, remember }: ChatTurn, envelope: Envelope, inc
     },
     onError(error) {
       void source.cancel();
-      return frame(errorBodyOf(toApiError(error))) + DONE;
+      return frame(tellError(scope, error)) + DONE;
     },
     cancel: () => source.cancel(),
   });

@@ -4,10 +4,10 @@ import { createRoute } from "@hono/zod-openapi";
 import type { StatelessRequest } from "../../conversation/stateless-types.ts";
 import { type CompletionRequest, completion, completionRequest } from "../../protocol/completions.ts";
 import { DEFAULT_COMPLETION_TOKENS, MAX_CHOICES } from "../../protocol/limits.ts";
-import { ApiError, errorBodyOf, toApiError } from "../api-error.ts";
+import { ApiError } from "../api-error.ts";
 import type { Envelope } from "../chat-chunks.ts";
 import { CompletionChunks, completionChoices } from "../completion-chunks.ts";
-import { type App, findModel, jsonBody, streamable } from "../context.ts";
+import { type App, findModel, jsonBody, type Scope, scopeOf, streamable, tellError } from "../context.ts";
 import { checkStreamOptions, failedResponse, wasAbandoned } from "../request-rules.ts";
 import { reportedSeed, samplingRecord, stopList } from "../sampling.ts";
 import type { ModelListing, Services } from "../services.ts";
@@ -39,7 +39,14 @@ export function addCompletionRoutes(app: App, services: Services): void {
       seed: reportedSeed(requests[0]!.sampling),
     };
     if (body.stream) {
-      return streamed(requests, source, begin, envelope, body.stream_options?.include_usage ?? false);
+      return streamed(
+        scopeOf(services, context),
+        requests,
+        source,
+        begin,
+        envelope,
+        body.stream_options?.include_usage ?? false,
+      );
     }
     const choices = [];
     const usages = [];
@@ -90,6 +97,7 @@ function promptsOf(prompt: CompletionRequest["prompt"]): StatelessRequest["promp
 }
 
 function streamed(
+  scope: Scope,
   requests: readonly StatelessRequest[],
   first: TurnSource,
   begin: (request: StatelessRequest) => Promise<TurnSource>,
@@ -124,7 +132,7 @@ function streamed(
     },
     onError(error) {
       void source.cancel();
-      return frame(errorBodyOf(toApiError(error))) + DONE;
+      return frame(tellError(scope, error)) + DONE;
     },
     cancel() {
       isOver = true;

@@ -75,7 +75,7 @@ export function addResponseRoutes(app: App, services: Services): void {
       const prompt = { kind: "chat", instructions: texts.length > 0 ? texts.join("\n\n") : null, input } as const;
       const source = await fromComputation((stop) => services.stateless.run({ ...draft, prompt }, stop));
       const ids = passingIds();
-      if (body.stream) return responseStream(source, async () => ids);
+      if (body.stream) return responseStream(scope, source, async () => ids);
       const [response] = await drain(source, signal);
       if (!response) throw wasAbandoned();
       return context.json(responseObject(ids, response), 200);
@@ -83,7 +83,7 @@ export function addResponseRoutes(app: App, services: Services): void {
 
     const idempotency = await idempotencyOf(scope, context, body);
     const { object, responses, source } = await beginResponse(scope, body, draft, { quiet: !body.stream, idempotency });
-    if (body.stream) return responseStream(source, (record) => responseIds(scope, object, record));
+    if (body.stream) return responseStream(scope, source, (record) => responseIds(scope, object, record));
     const begun = responses[0]!;
     const ids = await responseIds(scope, object, begun);
     if (draft.background) {
@@ -105,7 +105,7 @@ export function addResponseRoutes(app: App, services: Services): void {
     }
     const events = unwrap(await port.events(target.number, { quiet: false }));
     const source = rejoining(fromStream(events), port, [target.number], false);
-    return responseStream(source, (record) => responseIds(scope, target.object, record), after);
+    return responseStream(scope, source, (record) => responseIds(scope, target.object, record), after);
   });
 
   app.openapi(remove, async (context) => {

@@ -36,12 +36,14 @@ const docs = createRoute({
 export function addServiceRoutes(app: App, services: Services): void {
   app.openapi(root, (context) => context.text(firstCall(new URL(context.req.url).origin, services), 200));
   app.openapi(health, (context) => context.json({ status: "ok" }, 200));
-  app.openapi(docs, (context) =>
-    context.html(docsPage(app.getOpenAPI31Document(openApiInfo)), 200, {
+  let page: string | undefined; // rendered for the first who asks
+  app.openapi(docs, (context) => {
+    page ??= docsPage(app.getOpenAPI31Document(openApiInfo));
+    return context.html(page, 200, {
       // The page is its own and asks for nothing; it could not if it wanted to.
       "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    }),
-  );
+    });
+  });
   app.doc31("/openapi.json", openApiInfo);
 }
 

@@ -1,0 +1,182 @@
+/** The routes on the real core, databases, ids and keys, with the small model of the repository: the parts fit together. */
+
+import { createHash } from "node:crypto";
+import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
+import OpenAI from "openai";
+import { beforeAll, describe, expect, test } from "vitest";
+import { openModel, openTextSide } from "../../cli/model-argument.ts";
+import { nodeSql } from "../../cli/node-sql.ts";
+import { createApp } from "../../shared/api/app.ts";
+import { createAuthenticator } from "../../shared/api/authenticate.ts";
+import { createIds } from "../../shared/api/ids.ts";
+import { createKey } from "../../shared/api/keys.ts";
+import { createSecrets } from "../../shared/api/secrets.ts";
+import type { Services } from "../../shared/api/services.ts";
+import { toHex } from "../../shared/bytes.ts";
+import type { ConversationCore } from "../../shared/conversation/conversation.ts";
+import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
+import { createStatelessRunner } from "../../shared/conversation/stateless.ts";
+import { sourceOf, type TestObject, testObject } from "../conversation/fixture.ts";
+import { nodeTenants, testSecret } from "./node-tenants.ts";
+
+const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+const model = "fledgling";
+let models: ModelSource;
+
+beforeAll(async () => {
+  const engine = await openModel(folder, { backend: "wasm", window: "deepmind" });
+  const loaded: LoadedModel = { id: model, digest: "d".repeat(64), model: engine, ...(await openTextSide(folder)) };
+  models = sourceOf(loaded);
+});
+
+async function setUp() {
+  const secrets = createSecrets(testSecret);
+  const { tenant, clock } = nodeTenants();
+  const objects = new Map<string, { readonly host: TestObject; readonly core: ConversationCore }>();
+  const reported: unknown[] = [];
+  let seeds = 1n;
+  const services: Services = {
+    models: [{ id: model, createdAt: 0, ownedBy: "aerie", isDefault: true }],
+    authenticate: createAuthenticator({ secrets, tenant, now: () => clock.now }),
+    withinRateLimit: async () => true,
+    ids: createIds(secrets),
+    newObject: () => createHash("sha256").update(String(Math.random())).digest("hex"),
+    conversation(_, object) {
+      let found = objects.get(object);
+      if (!found || found.host.forgotten) {
+        const host = testObject(nodeSql(new DatabaseSync(":memory:")), models);
+        found = { host, core: host.open() };
+        objects.set(object, found);
+      }
+      return found.core;
+    },
+    tenant,
+    prefixes: tenant,
+    stateless: createStatelessRunner({ models, now: Date.now }),
+    hmac: async (purpose, text) => toHex(await secrets.mac(purpose, text)),
+    drawSeed: () => seeds++,
+    now: () => clock.now,
+    report: (error) => reported.push(error),
+  };
+  const app = createApp(services);
+  const { key, id, sha256 } = await createKey(secrets, "default");
+  await tenant("default").addKey({ id, name: "test", sha256 });
+  const openai = new OpenAI({
+    apiKey: key,
+    baseURL: "http://aerie.test/v1",
+    maxRetries: 0,
+    fetch: async (url, init) => app.request(String(url), init as RequestInit),
+  });
+  const call = (method: string, path: string, init: RequestInit = {}) =>
+    app.request(path, { method, ...init, headers: { authorization: `Bearer ${key}`, ...init.headers } });
+  return { openai, call, objects, reported };
+}
+
+const user = (content: string) => ({ role: "user" as const, content });
+const greedy = { model, temperature: 0, max_completion_tokens: 12 };
+
+describe("with a model", () => {
+  test("a chat that resends its history processes the new tokens alone", async () => {
+    const { openai, objects, reported } = await setUp();
+    const messages: OpenAI.ChatCompletionMessageParam[] = [user("Tell me a story about a cat.")];
+    const first = await openai.chat.completions.create({ ...greedy, messages });
+    messages.push(first.choices[0].message, user("And then?"));
+    const second = await openai.chat.completions.create({ ...greedy, messages });
+    const usage = second.usage!;
+    expect(objects.size).toBe(1);
+    expect(usage.prompt_tokens_details!.cached_tokens).toBeGreaterThanOrEqual(first.usage!.prompt_tokens);
+    expect(usage.prompt_tokens).toBeGreaterThan(first.usage!.total_tokens);
+    expect(reported).toStrictEqual([]);
+  });
+
+  test("streams, choices, seeds: the same request says the same, kept or not", async () => {
+    const { openai } = await setUp();
+    const request = { ...greedy, temperature: 2, seed: 7, n: 2, logprobs: true, messages: [user("Tell me a story.")] };
+    const whole = await openai.chat.completions.create(request);
+    const streamed = await openai.chat.completions.stream(request).finalChatCompletion();
+    const passing = await openai.chat.completions.create({ ...request, store: false });
+    const texts = (reply: OpenAI.ChatCompletion) => reply.choices.map(({ message }) => message.content);
+    expect(texts(streamed)).toStrictEqual(texts(whole));
+    expect(texts(passing)).toStrictEqual(texts(whole));
+    expect(whole.choices[0].message.content).not.toBe(whole.choices[1].message.content);
+    expect(whole.choices[0].logprobs!.content!.length).toBeGreaterThan(0);
+    expect(streamed.choices[0].logprobs!.content).toStrictEqual(whole.choices[0].logprobs!.content);
+  });
+
+  test("a response's events are joined again at every place", async () => {
+    const { openai } = await setUp();
+    const stream = await openai.responses.create({
+      model,
+      input: "Once upon a time",
+      stream: true,
+      max_output_tokens: 12,
+    });
+    const all: OpenAI.Responses.ResponseStreamEvent[] = [];
+    for await (const event of stream) all.push(event);
+    expect(all.map(({ sequence_number: n }) => n)).toStrictEqual([...all.keys()]);
+    const { id } = (all[0] as OpenAI.Responses.ResponseCreatedEvent).response;
+    for (const after of all.keys()) {
+      const rest = [];
+      for await (const event of await openai.responses.retrieve(id, { stream: true, starting_after: after }))
+        rest.push(event);
+      expect(rest).toStrictEqual(all.slice(after + 1));
+    }
+  });
+
+  test("a conversation: turns, items, fork, state out and in, export, erasure", async () => {
+    const { openai, call, reported } = await setUp();
+    const { id } = await openai.conversations.create({ items: [user("My name is Ada.")] });
+    const say = (input: string, conversation: string) =>
+      openai.responses.create({ model, input, conversation, temperature: 0, max_output_tokens: 8 });
+    const first = await say("Hello!", id);
+    expect(first.conversation).toStrictEqual({ id });
+    const fork = (await (await call("POST", `/v1/conversations/${id}/fork`)).json()) as { id: string };
+    const [one, two] = [await say("What now?", id), await say("What now?", fork.id)];
+    expect(two.output_text).toBe(one.output_text);
+    expect(one.usage!.input_tokens_details.cached_tokens).toBeGreaterThan(0);
+    const items = [];
+    for await (const item of openai.conversations.items.list(id, { order: "asc", limit: 2 })) items.push(item);
+    expect(items).toHaveLength(5);
+
+    const file = await (await call("GET", `/v1/conversations/${id}/state`)).arrayBuffer();
+    const { id: other } = await openai.conversations.create();
+    const imported = await call("PUT", `/v1/conversations/${other}/state`, {
+      headers: { "content-type": "application/octet-stream" },
+      body: file,
+    });
+    expect(imported.status).toBe(200);
+    const [here, there] = [await say("Go on.", id), await say("Go on.", other)];
+    expect(there.output_text).toBe(here.output_text);
+
+    const exported = (await (await call("GET", "/v1/data")).text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(exported.filter(({ object }) => object === "conversation")).toHaveLength(3);
+    expect(await (await call("DELETE", "/v1/data")).json()).toMatchObject({ deleted: true });
+    expect(await (await call("GET", "/v1/data")).text()).toBe("");
+    await expect(openai.conversations.retrieve(id)).rejects.toMatchObject({ status: 404 });
+    expect(reported).toStrictEqual([]);
+  });
+
+  test("what the model refuses is a 400 that names the parameter", async () => {
+    const { openai } = await setUp();
+    const tokens = openai.completions.create({ model, prompt: [99_999_999] });
+    await expect(tokens).rejects.toMatchObject({ status: 400, param: "prompt" });
+    const unasked = openai.chat.completions.create({ ...greedy, messages: [{ role: "system", content: "x" }] });
+    await expect(unasked).rejects.toMatchObject({ status: 400, param: "messages" });
+  });
+
+  test("the same Idempotency-Key: one turn, one reply", async () => {
+    const { call, objects } = await setUp();
+    const send = async () => {
+      const headers = { "content-type": "application/json", "idempotency-key": "k" };
+      const body = JSON.stringify({ input: "Hello!", max_output_tokens: 6 });
+      return (await call("POST", "/v1/responses", { headers, body })).json();
+    };
+    const [one, two] = await Promise.all([send(), send()]);
+    expect(two).toStrictEqual(one);
+    expect(objects.size).toBe(1);
+  });
+});

@@ -1,0 +1,133 @@
+/** What holds of a conversation's database at every instant, between any two transactions. */
+
+import { createHash } from "node:crypto";
+import { findNode, isFinished, type Node } from "../../shared/conversation/nodes.ts";
+import type { Sql } from "../../shared/conversation/sql.ts";
+import { MAX_NODE_TOKENS } from "../../shared/conversation/token-log.ts";
+
+/**
+ * The list:
+ *  1. the log of every node is one piece: its first row begins at 0, every other one where the one before it ends;
+ *  2. a running node has its prompt and at most `maxTokens` output ids; a finished one has its prompt and at least the ids it
+ *     keeps, a usage that counts them, and a time; a failed one an error; an erased one no text and no ids;
+ *  3. parents and the nodes whose logs are continued exist, and are older; a log begins where the one it continues ends;
+ *  4. a checkpoint's node exists and has a log, its position lies within that log, its parts exist and are what was written;
+ *  5. heads of branches exist; there is no row of a log, checkpoint or idempotency key for a node that does not exist;
+ *  6. choices of one turn are all there.
+ * Returns what does not hold.
+ */
+export function checkInvariants(sql: Sql): string[] {
+  if (sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'node'").length === 0) return [];
+  const problems: string[] = [];
+  const expect = (holds: boolean, what: string) => {
+    if (!holds) problems.push(what);
+  };
+  const nodes = new Map(
+    sql.exec("SELECT id FROM node").map(({ id }) => [id as number, findNode(sql, id as number) as Node]),
+  );
+  const lengths = logLengths(sql, expect);
+  for (const node of nodes.values()) checkNode(sql, node, nodes, lengths.get(node.id) ?? 0, expect);
+  for (const id of lengths.keys()) expect(nodes.has(id), `log ${id}: there is no such node`);
+  checkCheckpoints(sql, nodes, expect);
+  for (const { id, head } of sql.exec("SELECT id, head FROM branch"))
+    expect(head === null || nodes.has(head as number), `branch ${id}: its head ${head} does not exist`);
+  for (const { nodes: list } of sql.exec("SELECT nodes FROM idempotency"))
+    for (const id of JSON.parse(list as string) as number[])
+      expect(nodes.has(id), `idempotency: node ${id} does not exist`);
+  const [meta] = sql.exec("SELECT COUNT(*) AS rows FROM meta");
+  expect(nodes.size === 0 || meta.rows === 1, "meta: there are nodes, but no row about the object");
+  return problems;
+}
+
+type Expect = (holds: boolean, what: string) => void;
+
+/** Ids per node. */
+function logLengths(sql: Sql, expect: Expect): Map<number, number> {
+  const lengths = new Map<number, number>();
+  for (const row of sql.exec("SELECT id, length(ids) AS bytes, logprobs FROM log ORDER BY id")) {
+    const node = Math.floor((row.id as number) / MAX_NODE_TOKENS);
+    const index = (row.id as number) % MAX_NODE_TOKENS;
+    const ids = (row.bytes as number) / 4;
+    const expected = lengths.get(node) ?? 0;
+    expect(index === expected, `log ${node}: a row begins at ${index}, expected ${expected}`);
+    expect(Number.isInteger(ids) && ids > 0, `log ${node}: a row of ${row.bytes} bytes`);
+    if (row.logprobs !== null) {
+      const found = (JSON.parse(row.logprobs as string) as unknown[]).length;
+      expect(found === ids, `log ${node}: ${found} log-probabilities for ${ids} ids`);
+    }
+    lengths.set(node, index + ids);
+  }
+  return lengths;
+}
+
+function checkNode(sql: Sql, node: Node, nodes: ReadonlyMap<number, Node>, ids: number, expect: Expect): void {
+  const { id, log, status, usage, request } = node;
+  const name = `node ${id} (${status})`;
+  expect(node.parent === null || (nodes.has(node.parent) && node.parent < id), `${name}: its parent ${node.parent}`);
+  if (status === "erased") {
+    const [row] = sql.exec("SELECT request, output, tail FROM node WHERE id = ?", id);
+    expect(Object.values(row).every((value) => value === null) && node.input.length === 0, `${name}: has text left`);
+    expect(ids === 0 && log === null, `${name}: has ${ids} ids left`);
+    return;
+  }
+  if (log?.logParent != null) {
+    const before = nodes.get(log.logParent);
+    expect(before !== undefined && before.id < id, `${name}: the log it continues, ${log.logParent}, does not exist`);
+    if (before?.log && !log.isCut) {
+      const { start, promptLength, kept, tail } = before.log;
+      expect(kept !== null, `${name}: continues a log that is not finished`);
+      expect(log.start === start + promptLength + (kept ?? 0) + tail.length, `${name}: begins at ${log.start}`);
+    }
+  }
+  if (status === "in_progress") {
+    const maxTokens = request?.maxTokens ?? 0;
+    expect(log !== null && log.kept === null, `${name}: a running node keeps no ids yet`);
+    expect(ids >= (log?.promptLength ?? 0), `${name}: ${ids} ids, the prompt has ${log?.promptLength}`);
+    expect(ids <= (log?.promptLength ?? 0) + maxTokens, `${name}: ${ids} ids are more than it may have`);
+    expect(usage === null && node.completedAt === null, `${name}: has a usage or an end`);
+  }
+  if (isFinished(node)) {
+    expect(node.completedAt !== null, `${name}: has no end`);
+    if (log && !log.isCut) {
+      expect(log.kept !== null && ids >= log.promptLength + log.kept, `${name}: ${ids} ids, keeps ${log.kept}`);
+      const output = ids - log.promptLength;
+      expect(!usage || usage.outputTokens === output, `${name}: ${output} output ids, usage ${usage?.outputTokens}`);
+      expect(
+        !usage || usage.inputTokens === log.start + log.promptLength,
+        `${name}: usage says ${usage?.inputTokens} tokens of input, the log ${log.start + log.promptLength}`,
+      );
+    }
+  }
+  if (status === "failed") expect(node.error !== null && node.completedAt !== null, `${name}: has no error or no end`);
+  if (node.choice > 0) expect(nodes.has(id - node.choice), `${name}: its first choice does not exist`);
+}
+
+function checkCheckpoints(sql: Sql, nodes: ReadonlyMap<number, Node>, expect: Expect): void {
+  const parts = new Map(
+    sql.exec("SELECT id, sha256, bytes FROM part").map((row) => {
+      const isIntact = createHash("sha256")
+        .update(row.bytes as Uint8Array)
+        .digest("hex");
+      expect(isIntact === row.sha256, `part ${row.id}: its bytes are not what its sha256 says`);
+      return [row.id as number, (row.bytes as Uint8Array).length];
+    }),
+  );
+  for (const row of sql.exec("SELECT * FROM checkpoint")) {
+    const name = `checkpoint ${row.node}`;
+    const log = nodes.get(row.node as number)?.log;
+    expect(log != null && !log.isCut, `${name}: its node has no log that could be continued`);
+    const position = row.position as number;
+    const segments = JSON.parse(row.segments as string) as [number, number, number][];
+    const named = [...(JSON.parse(row.recurrent as string) as number[]), ...segments.map(([, , part]) => part)];
+    for (const part of named) expect(parts.has(part), `${name}: its part ${part} does not exist`);
+    expect(new Set(named).size === named.length, `${name}: names a part twice`);
+    for (const [at, [start, positions]] of segments.entries()) {
+      const next = segments[at + 1]?.[0] ?? position;
+      expect(start + positions === next, `${name}: segment ${at} ends at ${start + positions}, expected ${next}`);
+    }
+    if (!log) continue;
+    const end = log.kept === null ? Number.POSITIVE_INFINITY : log.start + log.promptLength + log.kept + log.tail.length;
+    expect(position >= log.start && position <= end, `${name}: position ${position} lies outside its log`);
+    if (log.kept !== null) expect(position === end, `${name}: position ${position}, its log ends at ${end}`);
+  }
+}

@@ -1,0 +1,146 @@
+/** What fits the memory of an isolate: models, and computations with them. */
+
+import { afterEach, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { MAX_WEIGHT_BYTES } from "../../durable-objects/memory-budget.ts";
+import {
+  digestedText,
+  layOut,
+  type Manifest,
+  SHARD_BYTES,
+  shardFile,
+  streamBytes,
+} from "../../shared/checkpoint/bundle-manifest.ts";
+import { readManifest } from "../../shared/checkpoint/bundle-reader.ts";
+import { bytesSource } from "../../shared/checkpoint/byte-source.ts";
+import { sha256 } from "../../shared/checkpoint/hasher.ts";
+import { BusyError } from "../../shared/conversation/model-source.ts";
+import { allLogits, createState } from "../../shared/engine.ts";
+import { assets, entryOf, failure, hostOf, sha256Hasher } from "./stores.ts";
+
+let manifest: Manifest;
+beforeAll(async () => {
+  manifest = (await readManifest(assets(), sha256Hasher))!;
+});
+afterEach(() => vi.restoreAllMocks());
+
+describe("a model", () => {
+  test("with too many weights is refused with both numbers, before anything else is read", async () => {
+    const config = { ...manifest.config, width: 1536, mlpWidth: 9216, vocabSize: 32_000 };
+    const tensors = layOut(config, ({ role }) => (["embedding", "matrix", "gate"].includes(role) ? "rg8" : "f32"));
+    const bytes = streamBytes(tensors);
+    expect(bytes).toBeGreaterThan(MAX_WEIGHT_BYTES);
+    const shards = Array.from({ length: Math.ceil(bytes / SHARD_BYTES) }, (_, at) => ({
+      file: shardFile(at),
+      bytes: Math.min(SHARD_BYTES, bytes - at * SHARD_BYTES),
+      sha256: "0".repeat(64),
+    }));
+    const large = { ...manifest, config, tensors, shards };
+    const digest = sha256(sha256Hasher(), digestedText(large));
+    const text = new TextEncoder().encode(JSON.stringify({ ...large, digest }));
+    const asked: string[] = [];
+    const host = hostOf(() => ({
+      async open(name) {
+        asked.push(name);
+        return bytesSource(name, text);
+      },
+      stream: async () => null,
+    }));
+    const error = await failure(host.load("small"));
+    expect(error).toMatchObject({ code: "model.too-large" });
+    expect(error?.message).toContain(`has ${bytes} bytes of packed weights, an isolate carries ${MAX_WEIGHT_BYTES}`);
+    expect(asked).toStrictEqual(["manifest.json"]);
+    expect(host.usage().usedBytes).toBe(0);
+  });
+
+  test("that needs more than the budget is refused with both numbers", async () => {
+    const error = await failure(hostOf(assets, { budgetBytes: 3_000_000 }).load("small"));
+    expect(error).toMatchObject({ code: "model.too-large" });
+    expect(error?.message).toMatch(/needs \d+ bytes .* an isolate has 3000000 for models/);
+  });
+
+  test("used least recently and idle makes room for another", async () => {
+    const models = ["a", "b", "c"].map((id) => entryOf(id, "assets"));
+    const host = hostOf(assets, { models, budgetBytes: 8_500_000 }); // for two of them
+    const [a, b] = [await host.load("a"), await host.load("b")];
+    await host.load("a");
+    await host.load("c"); // b goes
+    expect(await host.load("a")).toBe(a);
+    expect(() => host.admit(b)).toThrow(BusyError);
+    expect(await host.load("b")).not.toBe(b);
+  });
+
+  test("in use is not dropped", async () => {
+    const models = ["a", "b"].map((id) => entryOf(id, "assets"));
+    const host = hostOf(assets, { models, budgetBytes: 5_500_000 }); // for one of them
+    const a = await host.load("a");
+    const admission = host.admit(a);
+    expect(await failure(host.load("b"))).toBeInstanceOf(BusyError);
+    admission.release();
+    await host.load("b");
+    expect(() => host.admit(a)).toThrow(BusyError);
+  });
+
+  test("that trapped is never handed out again, and counts until its computations end", async () => {
+    const host = hostOf(assets);
+    const spoilt = await host.load("small");
+    const admission = host.admit(spoilt);
+    const { usedBytes } = host.usage();
+    host.discard(spoilt);
+    expect(() => host.admit(spoilt)).toThrow(BusyError);
+    const fresh = await host.load("small");
+    expect(fresh).not.toBe(spoilt);
+    expect(host.usage().usedBytes).toBeGreaterThan(usedBytes);
+    admission.release();
+    expect(host.usage().usedBytes).toBeLessThan(usedBytes);
+    const { tokens, logits } = inject("nodeLogits");
+    expect([...(await allLogits(fresh.model, createState(fresh.model), tokens))]).toStrictEqual(logits);
+  });
+});
+
+describe("a computation", () => {
+  test("is admitted while there is room, then asked to come again later", async () => {
+    const host = hostOf(assets, { budgetBytes: 5_500_000 });
+    const loaded = await host.load("small");
+    const admissions = [];
+    let refused: unknown = null;
+    while (!refused) {
+      try {
+        admissions.push(host.admit(loaded));
+      } catch (error) {
+        refused = error;
+      }
+    }
+    expect(admissions.length).toBeGreaterThan(1);
+    expect(refused).toBeInstanceOf(BusyError);
+    expect((refused as BusyError).retryAfterSeconds).toBeGreaterThanOrEqual(1);
+    expect((refused as BusyError).message).toContain(`${admissions.length} are running`);
+    expect(host.usage().usedBytes).toBeLessThanOrEqual(5_500_000);
+
+    admissions[0].release();
+    admissions[0].release(); // twice is once
+    const again = host.admit(loaded);
+    expect(() => host.admit(loaded)).toThrow(BusyError);
+    for (const admission of [...admissions, again]) admission.release();
+    expect(host.usage().running).toBe(0);
+  });
+
+  test("that ended without a word gives its place back after a while, one that yields keeps it", async () => {
+    const host = hostOf(assets);
+    const loaded = await host.load("small");
+    host.admit(loaded);
+    const alive = host.admit(loaded);
+    const now = Date.now();
+    vi.spyOn(Date, "now").mockImplementation(() => now + 20_000);
+    await alive.yieldToEvents();
+    expect(host.usage().running).toBe(2);
+    vi.spyOn(Date, "now").mockImplementation(() => now + 40_000);
+    expect(host.usage().running).toBe(1);
+  });
+
+  test("with a small model makes dozens of tokens between two yields", async () => {
+    const host = hostOf(assets);
+    const { tokensPerYield, release } = host.admit(await host.load("small"));
+    expect(tokensPerYield).toBe(64);
+    release();
+  });
+});
