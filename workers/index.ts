@@ -1,5 +1,7 @@
 /** The Worker: bindings in, the HTTP API out. Stateless; conversations and tenants are objects. */
 
+import { modelHost } from "../durable-objects/model-host.ts";
+import { prefixObjectName } from "../durable-objects/tenant.ts";
 import { createAdmin } from "../shared/api/admin.ts";
 import { createApp } from "../shared/api/app.ts";
 import { createAuthenticator } from "../shared/api/authenticate.ts";
@@ -10,8 +12,6 @@ import { toHex } from "../shared/bytes.ts";
 import { portOver } from "../shared/conversation/port-call.ts";
 import { createStatelessRunner } from "../shared/conversation/stateless.ts";
 import type { TenantPort } from "../shared/conversation/tenant-types.ts";
-import { modelHost } from "../durable-objects/model-host.ts";
-import { prefixObjectName } from "../durable-objects/tenant.ts";
 
 export { Conversation } from "../durable-objects/conversation.ts";
 export { Tenant } from "../durable-objects/tenant.ts";

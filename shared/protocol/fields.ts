@@ -102,7 +102,8 @@ export const samplingFields = {
 export interface SamplingFields extends z.infer<z.ZodObject<typeof samplingFields>> {}
 
 /** Always empty here; clients expect the list. */
-export const emptyList = z.array(z.never()).max(0);
+// OpenAPI has no word for an element that can't be; with maxItems 0 any will do.
+export const emptyList = z.array(z.never().openapi({ type: "null" })).max(0);
 
 /** Aerie's own: what a reply cost, so that nobody has to take `cached_tokens` on trust. */
 export const processedTokens = z.int().meta({

@@ -15,13 +15,15 @@ type Json<Value> = Value extends readonly (infer Element)[]
     ? { [Key in keyof Value]: Json<Exclude<Value[Key], undefined>> }
     : Value;
 
-/** `output_text` is the client's own sum of the parts. */
-type Summed<Value> = Value extends { readonly response: ResponseObject }
-  ? Omit<Value, "response"> & { response: ResponseObject & { output_text: string } }
+/** `output_text` is the client's own sum of the parts. Codes of errors are ours: a program that knows OpenAI's sees a new one. */
+type Summed<Value extends ResponseObject> = Omit<Value, "error"> & { output_text: string; error: null };
+type SummedEvent<Value> = Value extends { readonly response: ResponseObject }
+  ? Omit<Value, "response"> & { response: Summed<Value["response"]> }
   : Value;
 
-/** OpenAI, too, sends null before a choice has ended; its types know only the last chunk. */
-type Ended<Value extends Completion> = Omit<Value, "choices"> & {
+/** OpenAI, too, sends nulls in a stream; its types know only the whole reply. */
+type Ended<Value extends Completion> = Omit<Value, "choices" | "usage"> & {
+  usage: NonNullable<Value["usage"]>;
   choices: (Value["choices"][number] & { finish_reason: "stop" | "length" })[];
 };
 
@@ -29,8 +31,8 @@ export interface Promises {
   chat: Kept<Json<ChatCompletion>, OpenAI.Chat.ChatCompletion>;
   chunk: Kept<Json<ChatChunk>, OpenAI.Chat.ChatCompletionChunk>;
   completion: Kept<Json<Ended<Completion>>, OpenAI.Completion>;
-  response: Kept<Json<ResponseObject> & { output_text: string }, OpenAI.Responses.Response>;
-  event: Kept<Json<Summed<ResponseEvent>>, OpenAI.Responses.ResponseStreamEvent>;
+  response: Kept<Json<Summed<ResponseObject>>, OpenAI.Responses.Response>;
+  event: Kept<Json<SummedEvent<ResponseEvent>>, OpenAI.Responses.ResponseStreamEvent>;
   conversation: Kept<Json<ConversationObject>, OpenAI.Conversations.Conversation>;
   item: Kept<Json<ItemObject>, OpenAI.Conversations.ConversationItem>;
 }

@@ -126,7 +126,8 @@ function checkCheckpoints(sql: Sql, nodes: ReadonlyMap<number, Node>, expect: Ex
       expect(start + positions === next, `${name}: segment ${at} ends at ${start + positions}, expected ${next}`);
     }
     if (!log) continue;
-    const end = log.kept === null ? Number.POSITIVE_INFINITY : log.start + log.promptLength + log.kept + log.tail.length;
+    const end =
+      log.kept === null ? Number.POSITIVE_INFINITY : log.start + log.promptLength + log.kept + log.tail.length;
     expect(position >= log.start && position <= end, `${name}: position ${position} lies outside its log`);
     if (log.kept !== null) expect(position === end, `${name}: position ${position}, its log ends at ${end}`);
   }
