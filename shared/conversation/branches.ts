@@ -1,7 +1,7 @@
 /** Named lines of responses and their messages: what the API calls conversations and items. */
 
 import { eraseItem, eraseNode } from "./erase.ts";
-import { ensureMeta, touchMeta } from "./meta.ts";
+import { changeMeta, ensureMeta } from "./meta.ts";
 import { childrenOf, findNode, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
 import { RefusedError } from "./refusal.ts";
 import type { Sql, SqlRow } from "./sql.ts";
@@ -175,7 +175,7 @@ export class BranchOperations {
 
   #touch(now: number): void {
     ensureMeta(this.#sql, this.#host.tenant, now);
-    touchMeta(this.#sql, now, true);
+    changeMeta(this.#sql, now, { keep: "stored" });
   }
 
   #seconds(): number {

@@ -8,10 +8,10 @@ import type { Digest } from "./checkpoints.ts";
 import { collectCheckpoints } from "./checkpoints.ts";
 import { eraseNode } from "./erase.ts";
 import { exportRecords } from "./export-records.ts";
-import { ensureMeta, type Meta, readMeta, touchMeta } from "./meta.ts";
+import { changeMeta, ensureMeta, type Meta, readMeta } from "./meta.ts";
 import type { Admission, LoadedModel, ModelSource } from "./model-source.ts";
 import { BusyError } from "./model-source.ts";
-import { findNode, insertNode, type Node, nextNodeId, runningNodes, type StoredRequest, toRecord } from "./nodes.ts";
+import { findNode, insertNode, type Node, nextNodeId, type StoredRequest, toRecord } from "./nodes.ts";
 import { planTurn, type TurnPlan } from "./plan.ts";
 import { Bell, eventStream, finishedRecord, type StreamOptions } from "./readers.ts";
 import { answering, RefusedError, refusalOf } from "./refusal.ts";
@@ -226,7 +226,7 @@ export class ConversationCore implements ConversationPort {
           JSON.stringify(nodes),
         );
       ensureMeta(sql, this.#host.tenant, now);
-      touchMeta(sql, now, request.stored);
+      changeMeta(sql, now, { keep: request.stored ? "stored" : "unlisted", begun: nodes });
       return nodes;
     });
   }
@@ -325,14 +325,18 @@ export class ConversationCore implements ConversationPort {
           id,
         );
       }
-      sql.exec("UPDATE meta SET updated_at = ?, note_due = note_due + 1", now);
+      changeMeta(sql, now, { ended: run.nodes });
     });
     this.#host.report("a response failed", error);
   }
 
   /** Goes on with turns that an earlier instance left behind. */
   #takeOver(): void {
-    const orphans = runningNodes(this.#host.sql).filter(({ id }) => !this.#runs.has(id));
+    const { sql } = this.#host;
+    const orphans = (readMeta(sql)?.running ?? [])
+      .filter((id) => !this.#runs.has(id))
+      .map((id) => findNode(sql, id))
+      .filter((node) => node?.status === "in_progress") as Node[];
     const turns = new Map<string, Node[]>(); // choices of one turn have the same parent and moment
     for (const node of orphans) {
       const key = `${node.parent} ${node.createdAt} ${node.id - node.choice}`;
@@ -490,7 +494,7 @@ export class ConversationCore implements ConversationPort {
       const { sql } = this.#host;
       sql.transaction(() => {
         eraseNode(sql, id);
-        sql.exec("UPDATE meta SET updated_at = ?, note_due = note_due + 1", Math.floor(this.#host.now() / 1000));
+        changeMeta(sql, Math.floor(this.#host.now() / 1000), {});
       });
       this.#bell.ring(id);
       return null;

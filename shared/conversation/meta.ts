@@ -4,6 +4,7 @@ import { STORED_SECONDS, UNLISTED_SECONDS } from "./retention.ts";
 import { SCHEMA_FORMAT } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import type { UsageTotals } from "./tenant-types.ts";
+import type { Usage } from "./types.ts";
 
 export interface Meta {
   readonly tenant: string;
@@ -12,6 +13,8 @@ export interface Meta {
   readonly expiresAt: number | null;
   /** Changes that the tenant does not know of yet. */
   readonly noteDue: number;
+  /** Nodes that are in progress. Kept here, since looking for them would read the whole tree. */
+  readonly running: readonly number[];
   readonly usage: UsageTotals;
 }
 
@@ -25,6 +28,7 @@ export function readMeta(sql: Sql): Meta | null {
     updatedAt: row.updated_at as number,
     expiresAt: row.expires_at as number | null,
     noteDue: row.note_due as number,
+    running: JSON.parse(row.running as string) as number[],
     usage: {
       turns: row.turns as number,
       inputTokens: row.input_tokens as number,
@@ -34,10 +38,17 @@ export function readMeta(sql: Sql): Meta | null {
   };
 }
 
+/** Whose the object is; null: nobody's yet. Also where the tables do not exist. */
+export function readTenant(sql: Sql): string | null {
+  if (sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'meta'").length === 0) return null;
+  return readMeta(sql)?.tenant ?? null;
+}
+
 /** Within the transaction that writes first. */
 export function ensureMeta(sql: Sql, tenant: string, now: number): void {
+  if (readMeta(sql)) return;
   sql.exec(
-    "INSERT OR IGNORE INTO meta VALUES (1, ?, ?, ?, ?, ?, 1, 0, 0, 0, 0)",
+    "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, 1, '[]', 0, 0, 0, 0)",
     SCHEMA_FORMAT,
     tenant,
     now,
@@ -46,20 +57,31 @@ export function ensureMeta(sql: Sql, tenant: string, now: number): void {
   );
 }
 
-/** A turn extends the life of the whole object; a listed conversation in it keeps it until it is deleted. */
-export function touchMeta(sql: Sql, now: number, isStored: boolean): void {
-  const until = now + (isStored ? STORED_SECONDS : UNLISTED_SECONDS);
-  const [{ branches }] = sql.exec("SELECT COUNT(*) AS branches FROM branch");
-  sql.exec(
-    "UPDATE meta SET updated_at = ?, note_due = note_due + 1, expires_at = CASE WHEN ? > 0 THEN NULL ELSE MAX(COALESCE(expires_at, 0), ?) END",
-    now,
-    branches,
-    until,
-  );
+export interface MetaChange {
+  /** The object is kept for another day, or for 30 if what changed is stored; while it holds a branch, for good. */
+  readonly keep?: "unlisted" | "stored";
+  readonly begun?: readonly number[];
+  readonly ended?: readonly number[];
+  /** Of a turn that ended. */
+  readonly usage?: Usage;
 }
 
-/** Whose the object is; null: nobody's yet. Also where the tables do not exist. */
-export function readTenant(sql: Sql): string | null {
-  if (sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'meta'").length === 0) return null;
-  return readMeta(sql)?.tenant ?? null;
+/** Within the transaction that makes the change. One row written, whatever changes. */
+export function changeMeta(sql: Sql, now: number, { keep, begun = [], ended = [], usage }: MetaChange): void {
+  const meta = readMeta(sql);
+  if (!meta) return;
+  const running = [...meta.running.filter((node) => !ended.includes(node)), ...begun];
+  const until = now + (keep === "stored" ? STORED_SECONDS : UNLISTED_SECONDS);
+  const isListed = sql.exec("SELECT 1 FROM branch LIMIT 1").length > 0;
+  sql.exec(
+    `UPDATE meta SET updated_at = ?, note_due = note_due + 1, expires_at = ?, running = ?, turns = turns + ?,
+     input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?`,
+    now,
+    isListed ? null : keep ? Math.max(meta.expiresAt ?? 0, until) : meta.expiresAt,
+    JSON.stringify(running),
+    usage ? 1 : 0,
+    usage?.inputTokens ?? 0,
+    usage?.cachedTokens ?? 0,
+    usage?.outputTokens ?? 0,
+  );
 }

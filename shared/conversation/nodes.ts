@@ -54,10 +54,6 @@ export function childrenOf(sql: Sql, id: number): Node[] {
   return sql.exec("SELECT * FROM node WHERE parent = ? ORDER BY id", id).map(fromRow);
 }
 
-export function runningNodes(sql: Sql): Node[] {
-  return sql.exec("SELECT * FROM node WHERE status = 'in_progress' ORDER BY id").map(fromRow);
-}
-
 /** From a node up to its root, the node first. */
 export function* pathUp(sql: Sql, id: number | null): Generator<Node> {
   for (let at = id; at !== null; ) {

@@ -18,6 +18,7 @@ import {
   prepareCheckpoint,
   writeCheckpoint,
 } from "./checkpoints.ts";
+import { changeMeta } from "./meta.ts";
 import type { Admission, LoadedModel } from "./model-source.ts";
 import { findNode, type Node, type NodeLog, type StoredRequest } from "./nodes.ts";
 import { logFrom, nearestCheckpoint } from "./plan.ts";
@@ -324,14 +325,7 @@ class ResponseRun {
         toBytes(tail),
         this.#node.id,
       );
-      sql.exec(
-        `UPDATE meta SET updated_at = ?, note_due = note_due + 1, turns = turns + 1, input_tokens = input_tokens + ?,
-         cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?`,
-        now,
-        usage.inputTokens,
-        usage.cachedTokens,
-        usage.outputTokens,
-      );
+      changeMeta(sql, now, { ended: [this.#node.id], usage });
     });
     this.#host.changed(this.#node.id);
   }

@@ -15,6 +15,7 @@ const tables = `
     updated_at INTEGER NOT NULL,
     expires_at INTEGER,          -- NULL: kept until it is deleted
     note_due INTEGER NOT NULL,   -- changes that the tenant does not know of yet
+    running TEXT NOT NULL,       -- JSON: the nodes in progress
     turns INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,

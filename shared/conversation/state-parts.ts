@@ -26,7 +26,9 @@ export interface RingShape {
   readonly segmentPositions: number;
 }
 
-/** A quarter of the window: few rows to read, and not much to write again while the newest segment fills up. */
+/** Rows cost by their number, not by their size: few of them, and still little to write again while the newest fills up. */
+const SEGMENT_BYTES = 2 ** 19;
+
 export function ringShape(layout: StateLayout): RingShape {
   const regions = layout.blocks.flatMap((block) =>
     block.kind === "local-attention"
@@ -35,8 +37,8 @@ export function ringShape(layout: StateLayout): RingShape {
   );
   const window = regions[0]?.shape[0] ?? 0;
   const bytesPerPosition = regions.reduce((sum, region) => sum + region.bytes / window, 0);
-  const fitting = Math.max(1, Math.floor(PART_BYTES / Math.max(1, bytesPerPosition)));
-  return { regions, window, bytesPerPosition, segmentPositions: Math.max(1, Math.min(Math.ceil(window / 4), fitting)) };
+  const segmentPositions = Math.max(1, Math.min(window, Math.floor(SEGMENT_BYTES / Math.max(1, bytesPerPosition))));
+  return { regions, window, bytesPerPosition, segmentPositions };
 }
 
 /**

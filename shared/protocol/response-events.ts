@@ -63,6 +63,7 @@ export const responseObject = z
         input_tokens: z.int(),
         input_tokens_details: z.object({
           cached_tokens: z.int().meta({ description: "Tokens of the input that no model pass had to process." }),
+          cache_write_tokens: z.literal(0), // OpenAI's price for filling its cache; keeping a state costs nothing extra
         }),
         output_tokens: z.int(),
         output_tokens_details: z.object({ reasoning_tokens: z.literal(0) }),

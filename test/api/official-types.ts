@@ -16,7 +16,11 @@ type Json<Value> = Value extends readonly (infer Element)[]
     : Value;
 
 /** `output_text` is the client's own sum of the parts. Codes of errors are ours: a program that knows OpenAI's sees a new one. */
-type Summed<Value extends ResponseObject> = Omit<Value, "error"> & { output_text: string; error: null };
+type Summed<Value extends ResponseObject> = Omit<Value, "error" | "usage"> & {
+  output_text: string;
+  error: null;
+  usage: NonNullable<Value["usage"]>; // null before the end, as OpenAI's, whose types know only the end
+};
 type SummedEvent<Value> = Value extends { readonly response: ResponseObject }
   ? Omit<Value, "response"> & { response: Summed<Value["response"]> }
   : Value;

@@ -25,7 +25,7 @@ export function checkInvariants(sql: Sql): string[] {
   const nodes = new Map(
     sql.exec("SELECT id FROM node").map(({ id }) => [id as number, findNode(sql, id as number) as Node]),
   );
-  const lengths = logLengths(sql, expect);
+  const lengths = logLengths(sql, nodes, expect);
   for (const node of nodes.values()) checkNode(sql, node, nodes, lengths.get(node.id) ?? 0, expect);
   for (const id of lengths.keys()) expect(nodes.has(id), `log ${id}: there is no such node`);
   checkCheckpoints(sql, nodes, expect);
@@ -42,13 +42,16 @@ export function checkInvariants(sql: Sql): string[] {
 type Expect = (holds: boolean, what: string) => void;
 
 /** Ids per node. */
-function logLengths(sql: Sql, expect: Expect): Map<number, number> {
+function logLengths(sql: Sql, nodes: ReadonlyMap<number, Node>, expect: Expect): Map<number, number> {
   const lengths = new Map<number, number>();
   for (const row of sql.exec("SELECT id, length(ids) AS bytes, logprobs FROM log ORDER BY id")) {
     const node = Math.floor((row.id as number) / MAX_NODE_TOKENS);
     const index = (row.id as number) % MAX_NODE_TOKENS;
     const ids = (row.bytes as number) / 4;
-    const expected = lengths.get(node) ?? 0;
+    const log = nodes.get(node)?.log;
+    // Where something before it was erased, a log from position 0 has lost its prompt, which held that too.
+    const first = log?.isCut && log.logParent === null ? log.promptLength : 0;
+    const expected = lengths.get(node) ?? first;
     expect(index === expected, `log ${node}: a row begins at ${index}, expected ${expected}`);
     expect(Number.isInteger(ids) && ids > 0, `log ${node}: a row of ${row.bytes} bytes`);
     if (row.logprobs !== null) {
@@ -114,7 +117,8 @@ function checkCheckpoints(sql: Sql, nodes: ReadonlyMap<number, Node>, expect: Ex
   );
   for (const row of sql.exec("SELECT * FROM checkpoint")) {
     const name = `checkpoint ${row.node}`;
-    const log = nodes.get(row.node as number)?.log;
+    const node = nodes.get(row.node as number);
+    const log = node?.log;
     expect(log != null && !log.isCut, `${name}: its node has no log that could be continued`);
     const position = row.position as number;
     const segments = JSON.parse(row.segments as string) as [number, number, number][];
