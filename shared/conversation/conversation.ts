@@ -16,6 +16,7 @@ import { planTurn, type TurnPlan } from "./plan.ts";
 import { Bell, eventStream, finishedRecord, type StreamOptions } from "./readers.ts";
 import { answering, RefusedError, refusalOf } from "./refusal.ts";
 import { LeaseLost, runChoices } from "./runner.ts";
+import { toSamplingOptions } from "./sampling-record.ts";
 import { prepareSchema } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import type { Sign } from "./state-file.ts";
@@ -110,6 +111,7 @@ export class ConversationCore implements ConversationPort {
         if (repeated) return this.#begun(repeated, request, options, true);
         const parent = await this.#parentOf(request);
         const loaded = await this.#host.models.load(request.model);
+        toSamplingOptions(request.sampling, loaded.model.config.vocabSize); // refused before anything begins
         const plan = planTurn(this.#host.sql, loaded, parent, request);
         const admission = this.#host.models.admit(loaded);
         let nodes: number[] | null = null;

@@ -44,7 +44,10 @@ export function refusalOf(error: unknown): Refusal | null {
     return { status: isUnknown ? 404 : 503, code, message: error.message, param: "model" };
   }
   if (error instanceof PromptError) return invalid(error.message, "input");
-  if (error instanceof OptionError) return invalid(error.message, snakeCase(error.param));
+  if (error instanceof OptionError) {
+    const param = snakeCase(error.param); // as the wire spells it
+    return invalid(error.message.replaceAll(error.param, param), param);
+  }
   return null;
 }
 

@@ -204,7 +204,7 @@ class ResponseRun {
     const { model, tokenizer } = this.#loaded;
     const { sampling, maxTokens } = this.#request;
     const recent = logFrom(this.#host.sql, this.#node.id, Math.max(0, this.#state.position - REPETITION_WINDOW));
-    const options = toSamplingOptions(sampling);
+    const options = toSamplingOptions(sampling, model.config.vocabSize);
     const tokens = generate(model, tokenizer, this.#state, logits, recent, {
       sampling: options,
       maxTokens,

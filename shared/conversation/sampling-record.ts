@@ -7,10 +7,10 @@ import type { Sampled } from "../sampler/sampler.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { LogprobRecord, SamplingRecord } from "./types.ts";
 
-/** Throws an `OptionError` for values that the sampler does not take. */
-export function toSamplingOptions(record: SamplingRecord): SamplingOptions {
+/** Throws an `OptionError` for values that the sampler does not take, a bias of a token that the model lacks included. */
+export function toSamplingOptions(record: SamplingRecord, vocabSize: number): SamplingOptions {
   const { logitBias, seed, ...rest } = record;
-  return parseSampling({ ...rest, logitBias: new Map(logitBias), seed: BigInt(seed) });
+  return parseSampling({ ...rest, logitBias: new Map(logitBias), seed: BigInt(seed) }, vocabSize);
 }
 
 /** With the text and bytes of each token. `sampled` has log-probabilities. */

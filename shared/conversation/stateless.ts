@@ -32,7 +32,7 @@ export function createStatelessRunner(host: StatelessHost): StatelessRunner {
 async function* run(host: StatelessHost, request: StatelessRequest, signal: AbortSignal): AsyncGenerator<TurnEvent> {
   const loaded = await host.models.load(request.model);
   const promptIds = encodePrompt(loaded, request);
-  toSamplingOptions(request.sampling); // refused before anything begins
+  toSamplingOptions(request.sampling, loaded.model.config.vocabSize); // refused before anything begins
   const admission = host.models.admit(loaded);
   try {
     let atPrompt: { saved: SavedState; logits: Float32Array } | null = null;
@@ -124,7 +124,7 @@ async function* replyEvents(
   const { sampling, stop, maxTokens } = request;
   const output = new OutputText(tokenizer, { stop, eosIds: model.config.eosIds });
   const tokens = generate(model, tokenizer, state, logits, promptIds, {
-    sampling: toSamplingOptions(sampling),
+    sampling: toSamplingOptions(sampling, model.config.vocabSize),
     maxTokens,
     choice,
     output,

@@ -390,6 +390,8 @@ export function turnsSuite(shell: Shell): void {
         expect(await refused(ask(hello, { parent: { kind: "branch", branch: 7 } }))).toMatchObject({ status: 404 });
         expect(await refused(request("nobody", hello))).toMatchObject({ status: 404, param: "model" });
         expect(await refused(ask([{ role: "assistant", content: "I first." }]))).toMatchObject({ status: 400 });
+        const sampling = { ...greedy, logitBias: [[1e6, 1]] as const };
+        expect(await refused(ask(hello, { sampling }))).toMatchObject({ status: 400, param: "logit_bias" });
         expect(await refused(ask([]))).toMatchObject({ status: 400, param: "input" });
       }));
   });
