@@ -3,7 +3,7 @@
 import type { SavedState } from "../engine.ts";
 import { AerieError } from "../errors.ts";
 import type { StateLayout } from "../model/state-layout.ts";
-import { droppable, type Kept } from "./retention.ts";
+import { droppable } from "./retention.ts";
 import type { Sql, SqlRow } from "./sql.ts";
 import { cutRecurrent, cutSegment, pasteSegment, planSegments, ringShape, type Segment } from "./state-parts.ts";
 
@@ -140,14 +140,21 @@ export function deleteCheckpoint(sql: Sql, node: number): void {
   sql.exec("DELETE FROM checkpoint WHERE node = ?", node);
 }
 
-/** Drops what the policy does not keep, then every part that no checkpoint names. Within a transaction. */
-export function collectCheckpoints(sql: Sql, busy: ReadonlySet<number> = new Set()): void {
-  const rows = sql.exec("SELECT * FROM checkpoint").map(fromRow);
-  const dropped = new Set(droppable(rows as readonly Kept[]).filter((node) => !busy.has(node)));
-  for (const node of dropped) deleteCheckpoint(sql, node);
+/** Drops what the policy does not keep, and its parts. Within a transaction, and not while a turn runs. */
+export function collectCheckpoints(sql: Sql): void {
+  const kept = sql
+    .exec("SELECT node, position, pinned FROM checkpoint")
+    .map((row) => ({ node: row.node as number, position: row.position as number, pinned: row.pinned === 1 }));
+  for (const node of droppable(kept)) deleteCheckpoint(sql, node);
+  collectParts(sql);
+}
+
+/** Deletes every part that no checkpoint names. Within a transaction. */
+export function collectParts(sql: Sql): void {
   const named = new Set(
-    rows
-      .filter(({ node }) => !dropped.has(node))
+    sql
+      .exec("SELECT * FROM checkpoint")
+      .map(fromRow)
       .flatMap(({ recurrent, segments }) => [...recurrent, ...segments.map(({ part }) => part)]),
   );
   for (const { id } of sql.exec("SELECT id FROM part")) {

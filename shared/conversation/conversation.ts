@@ -11,7 +11,7 @@ import { exportRecords } from "./export-records.ts";
 import { changeMeta, ensureMeta, type Meta, readMeta } from "./meta.ts";
 import type { Admission, LoadedModel, ModelSource } from "./model-source.ts";
 import { BusyError } from "./model-source.ts";
-import { findNode, insertNode, type Node, nextNodeId, type StoredRequest, toRecord } from "./nodes.ts";
+import { findNode, insertNode, type Node, nextNodeId, pathUp, type StoredRequest, toRecord } from "./nodes.ts";
 import { planTurn, type TurnPlan } from "./plan.ts";
 import { Bell, eventStream, finishedRecord, type StreamOptions } from "./readers.ts";
 import { answering, RefusedError, refusalOf } from "./refusal.ts";
@@ -83,6 +83,10 @@ interface Run {
   readers: number;
   isCancelled: boolean;
   done: Promise<void>;
+  /** Called when its segment of compute is over, or the whole of it. */
+  onPause: () => void;
+  /** Lets the next segment begin; null while it computes. */
+  begin: (() => void) | null;
 }
 
 export class ConversationCore implements ConversationPort {
@@ -91,9 +95,6 @@ export class ConversationCore implements ConversationPort {
   readonly #runs = new Map<number, Run>();
   readonly #prefills = new Map<number, { done: number; total: number }>();
   readonly #branches: BranchOperations;
-  #nextSegment: { readonly begun: Promise<void>; begin(): void } | null = null;
-  /** Resolves when the run that `wake` let go on pauses or ends. */
-  #pause: () => void = () => undefined;
 
   constructor(host: ConversationHost) {
     this.#host = host;
@@ -272,11 +273,24 @@ export class ConversationCore implements ConversationPort {
   // -- running
 
   #start(nodes: readonly number[], whenUnread: Run["whenUnread"], loaded: LoadedModel, admission: Admission): void {
-    const run: Run = { nodes, whenUnread, readers: 0, isCancelled: false, done: Promise.resolve() };
-    for (const node of nodes) this.#runs.set(node, run);
+    const run = this.#register(nodes, whenUnread);
     this.#host.wakeAt(this.#host.now() + HEARTBEAT_MILLISECONDS);
     run.done = this.#execute(run, loaded, admission);
     this.#host.keepAlive(run.done);
+  }
+
+  #register(nodes: readonly number[], whenUnread: Run["whenUnread"]): Run {
+    const run: Run = {
+      nodes,
+      whenUnread,
+      readers: 0,
+      isCancelled: false,
+      done: Promise.resolve(),
+      onPause: () => undefined,
+      begin: null,
+    };
+    for (const node of nodes) this.#runs.set(node, run);
+    return run;
   }
 
   async #execute(run: Run, loaded: LoadedModel, admission: Admission): Promise<void> {
@@ -287,7 +301,7 @@ export class ConversationCore implements ConversationPort {
         digest,
         now: () => this.#host.now(),
         segmentTokens: (model: LoadedModel) => this.#host.segmentTokens(model),
-        nextSegment: () => this.#waitForSegment(),
+        nextSegment: () => this.#waitForSegment(run),
         changed: (node: number) => this.#bell.ring(node),
         prefilled: (node: number, done: number, total: number) => {
           this.#prefills.set(node, { done, total });
@@ -305,7 +319,7 @@ export class ConversationCore implements ConversationPort {
         this.#prefills.delete(node);
         this.#bell.ring(node);
       }
-      this.#pause();
+      run.onPause();
       await this.#tell();
     }
   }
@@ -345,15 +359,11 @@ export class ConversationCore implements ConversationPort {
       turns.set(key, [...(turns.get(key) ?? []), node]);
     }
     for (const nodes of turns.values()) {
-      const ids = nodes.map(({ id }) => id);
-      const run: Run = {
-        nodes: ids,
-        whenUnread: "go on", // its readers left when the instance did, not because they had enough
-        readers: 0,
-        isCancelled: false,
-        done: Promise.resolve(),
-      };
-      for (const id of ids) this.#runs.set(id, run);
+      // Its readers left when the instance did, not because they had enough.
+      const run = this.#register(
+        nodes.map(({ id }) => id),
+        "go on",
+      );
       run.done = this.#resume(run, nodes);
       this.#host.keepAlive(run.done);
     }
@@ -366,15 +376,16 @@ export class ConversationCore implements ConversationPort {
     try {
       if (nodes.some(({ attempts }) => attempts >= MAX_ATTEMPTS))
         throw new Error(`given up after ${MAX_ATTEMPTS} attempts that made no progress`);
+      const loaded = await models.load(request.model);
+      if (nodes.some(({ log }) => log?.digest !== loaded.digest))
+        throw new Error("the model was replaced while the response was being generated");
+      const admission = models.admit(loaded);
       // The new epoch fences off whoever ran it before, should it still be alive somewhere.
       sql.transaction(() => {
         for (const { id } of nodes)
           sql.exec("UPDATE node SET epoch = epoch + 1, attempts = attempts + 1 WHERE id = ?", id);
       });
-      const loaded = await models.load(request.model);
-      if (nodes.some(({ log }) => log?.digest !== loaded.digest))
-        throw new Error("the model was replaced while the response was being generated");
-      await this.#execute(run, loaded, models.admit(loaded));
+      await this.#execute(run, loaded, admission);
     } catch (error) {
       for (const { id } of nodes) this.#runs.delete(id);
       if (error instanceof BusyError) return this.#host.wakeAt(this.#host.now() + 1000 * error.retryAfterSeconds);
@@ -383,15 +394,23 @@ export class ConversationCore implements ConversationPort {
     }
   }
 
-  #waitForSegment(): Promise<void> {
-    let begin: () => void = () => undefined;
+  #waitForSegment(run: Run): Promise<void> {
     const begun = new Promise<void>((resolve) => {
-      begin = resolve;
+      run.begin = resolve;
     });
-    this.#nextSegment = { begun, begin };
-    this.#pause();
+    run.onPause();
     this.#host.wakeAt(this.#host.now());
     return begun;
+  }
+
+  /** Lets a run that waits for its next segment go on; resolves when it pauses again or ends. */
+  #continue(run: Run): Promise<void> {
+    const paused = new Promise<void>((resolve) => {
+      run.onPause = resolve;
+    });
+    run.begin?.();
+    run.begin = null;
+    return paused;
   }
 
   /** The host's alarm: may come late, twice, or without need. Lasts as long as the segment of compute that it lets go on. */
@@ -401,17 +420,11 @@ export class ConversationCore implements ConversationPort {
     if (!meta) return;
     if (await this.#expire(meta)) return;
     this.#takeOver();
-    if (this.#nextSegment) {
-      const paused = new Promise<void>((resolve) => {
-        this.#pause = resolve;
-      });
-      const { begin } = this.#nextSegment;
-      this.#nextSegment = null;
-      begin();
-      await paused;
-    }
+    const waiting = new Set([...this.#runs.values()].filter(({ begin }) => begin !== null));
+    await Promise.all([...waiting].map((run) => this.#continue(run)));
     if (this.#runs.size > 0) this.#host.wakeAt(this.#host.now() + HEARTBEAT_MILLISECONDS);
-    sql.transaction(() => collectCheckpoints(sql));
+    // A running turn will share parts of its parent's checkpoint: none may go meanwhile.
+    else sql.transaction(() => collectCheckpoints(sql));
     await this.#tell();
     const { expiresAt } = readMeta(sql) ?? meta;
     if (expiresAt !== null) this.#host.wakeAt(1000 * expiresAt);
@@ -475,25 +488,29 @@ export class ConversationCore implements ConversationPort {
       this.#takeOver();
       await this.#record(node);
       const run = this.#runs.get(node);
-      if (run) {
-        run.isCancelled = true;
-        this.#nextSegment?.begin();
-        await run.done;
-      }
+      if (run) await this.#stop(run);
       return this.#record(node);
     });
+  }
+
+  async #stop(run: Run): Promise<void> {
+    run.isCancelled = true;
+    if (run.begin) void this.#continue(run);
+    await run.done;
+  }
+
+  /** Stops what runs at a node or behind it: it computes with text that is about to be erased. */
+  async #stopFrom(node: number): Promise<void> {
+    for (const run of new Set(this.#runs.values()))
+      if ([...pathUp(this.#host.sql, run.nodes[0])].some(({ id }) => id === node)) await this.#stop(run);
   }
 
   deleteResponse(id: number): Promise<Answer<null>> {
     return answering(async () => {
       this.#takeOver();
       await this.#record(id);
-      const run = this.#runs.get(id);
-      if (run) {
-        run.isCancelled = true;
-        await run.done;
-      }
       const { sql } = this.#host;
+      await this.#stopFrom(id);
       sql.transaction(() => {
         eraseNode(sql, id);
         changeMeta(sql, Math.floor(this.#host.now() / 1000), {});
@@ -546,7 +563,11 @@ export class ConversationCore implements ConversationPort {
   }
 
   deleteItem(branch: number, node: number, index: number): Promise<Answer<BranchRecord>> {
-    return this.#changing(() => this.#branches.deleteItem(branch, node, index));
+    return this.#changing(async () => {
+      this.#branches.item(branch, node, index);
+      await this.#stopFrom(node);
+      return this.#branches.deleteItem(branch, node, index);
+    });
   }
 
   #changing<Value>(body: () => Promise<Value> | Value): Promise<Answer<Value>> {
@@ -582,10 +603,7 @@ export class ConversationCore implements ConversationPort {
   }
 
   async destroy(): Promise<void> {
-    for (const run of new Set(this.#runs.values())) {
-      run.isCancelled = true;
-      await run.done;
-    }
+    for (const run of new Set(this.#runs.values())) await this.#stop(run);
     await this.#host.forget();
   }
 }

@@ -1,6 +1,6 @@
 /** Erasing text, and everything that was computed from it. */
 
-import { collectCheckpoints, deleteCheckpoint } from "./checkpoints.ts";
+import { collectParts, deleteCheckpoint } from "./checkpoints.ts";
 import { childrenOf, findNode, type Node, pathUp } from "./nodes.ts";
 import { systemOf, systemText } from "./prompt.ts";
 import type { Sql } from "./sql.ts";
@@ -49,7 +49,7 @@ function cutOff(sql: Sql, id: number): void {
     if (node.log && node.log.logParent === null) deletePromptIds(sql, node.id, node.log.promptLength);
     waiting.push(...childrenOf(sql, node.id));
   }
-  collectCheckpoints(sql);
+  collectParts(sql);
 }
 
 /** The system text that is left. */
