@@ -4,21 +4,18 @@
  */
 
 import { BranchOperations } from "./branches.ts";
-import type { Digest } from "./checkpoints.ts";
 import { collectCheckpoints } from "./checkpoints.ts";
 import { eraseNode } from "./erase.ts";
 import { exportRecords } from "./export-records.ts";
 import { changeMeta, ensureMeta, type Meta, readMeta } from "./meta.ts";
-import type { Admission, LoadedModel, ModelSource } from "./model-source.ts";
-import { BusyError } from "./model-source.ts";
-import { findNode, insertNode, type Node, nextNodeId, pathUp, type StoredRequest, toRecord } from "./nodes.ts";
+import type { LoadedModel } from "./model-source.ts";
+import { findNode, insertNode, type Node, nextNodeId, type StoredRequest, toRecord } from "./nodes.ts";
 import { planTurn, type TurnPlan } from "./plan.ts";
-import { Bell, eventStream, finishedRecord, type StreamOptions } from "./readers.ts";
-import { answering, RefusedError, refusalOf } from "./refusal.ts";
-import { LeaseLost, runChoices } from "./runner.ts";
+import { eventStream, finishedRecord } from "./readers.ts";
+import { answering, RefusedError } from "./refusal.ts";
+import { Runs, type RunsHost } from "./runs.ts";
 import { toSamplingOptions } from "./sampling-record.ts";
 import { prepareSchema } from "./schema.ts";
-import type { Sql } from "./sql.ts";
 import type { Sign } from "./state-file.ts";
 import { exportState, importState } from "./state-transfer.ts";
 import type { CatalogueNote } from "./tenant-types.ts";
@@ -39,66 +36,32 @@ import type {
 /** A second turn on the same head waits this long for the first, then it is refused. */
 const BUSY_WAIT_MILLISECONDS = 2000;
 
-/** How soon a wake-up looks after a turn that this instance runs: should the instance vanish, another goes on then. */
-const HEARTBEAT_MILLISECONDS = 30_000;
-
 /** Checkpoints that the policy does not keep may lie about for this long. */
 const COLLECT_MILLISECONDS = 30_000;
 
-/** A turn that was taken over this often without a single new token in between is given up. */
-const MAX_ATTEMPTS = 5;
-
 /** What the runtime around a conversation provides. */
-export interface ConversationHost {
+export interface ConversationHost extends RunsHost {
   /** The object's name in the tenant's catalogue. */
   readonly object: string;
   readonly tenant: string;
-  readonly sql: Sql;
-  readonly models: ModelSource;
-  /** SHA-256 as 64 hexadecimal digits. */
-  readonly digest: Digest;
   /** HMAC-SHA-256 under the deployment's key for state files. */
   readonly sign: Sign;
-  /** Milliseconds since 1970. */
-  now(): number;
   sleep(milliseconds: number): Promise<void>;
-  /** Tokens that one event may process. */
-  segmentTokens(loaded: LoadedModel): number;
-  /** Calls `ConversationCore.wake` at about this time, even if this instance is gone by then; an earlier wish stays. */
-  wakeAt(milliseconds: number): void;
   /** Tells the tenant. May throw: it is tried again. */
   note(note: CatalogueNote): Promise<void>;
-  /** Work that goes on after the call that began it was answered. */
-  keepAlive(work: Promise<void>): void;
-  /** For the operator: what went wrong that no caller can mend. */
-  report(what: string, error: unknown): void;
   /** The conversation is erased: the tenant is told, and the storage given back. */
   forget(): Promise<void>;
 }
 
-/** A turn that this instance computes. */
-interface Run {
-  readonly nodes: readonly number[];
-  readonly whenUnread: "stop" | "go on";
-  readers: number;
-  isCancelled: boolean;
-  done: Promise<void>;
-  /** Called when its segment of compute is over, or the whole of it. */
-  onPause: () => void;
-  /** Lets the next segment begin; null while it computes. */
-  begin: (() => void) | null;
-}
-
 export class ConversationCore implements ConversationPort {
   readonly #host: ConversationHost;
-  readonly #bell = new Bell();
-  readonly #runs = new Map<number, Run>();
-  readonly #prefills = new Map<number, { done: number; total: number }>();
+  readonly #runs: Runs;
   readonly #branches: BranchOperations;
 
   constructor(host: ConversationHost) {
     this.#host = host;
     prepareSchema(host.sql);
+    this.#runs = new Runs(host, () => this.#tell());
     this.#branches = new BranchOperations(host, (node) => this.#idle(node));
   }
 
@@ -106,7 +69,7 @@ export class ConversationCore implements ConversationPort {
 
   turn(request: TurnRequest, options: { readonly quiet: boolean }): Promise<Answer<BegunTurn>> {
     return answering(async () => {
-      this.#takeOver();
+      this.#runs.takeOver();
       for (;;) {
         const repeated = this.#repeated(request);
         if (repeated) return this.#begun(repeated, request, options, true);
@@ -119,7 +82,7 @@ export class ConversationCore implements ConversationPort {
         try {
           nodes = this.#begin(request, parent, plan, loaded);
           if (!nodes) continue; // while the model loaded, someone else went on from there
-          this.#start(nodes, request.whenUnread, loaded, admission);
+          this.#runs.start(nodes, request.whenUnread, loaded, admission);
         } finally {
           if (!nodes) admission.release();
         }
@@ -174,7 +137,7 @@ export class ConversationCore implements ConversationPort {
         "the conversation is answering another request: wait for that response, cancel it, or branch from an earlier one",
         { retryAfterSeconds: 1 },
       );
-    const { rung, stop } = this.#bell.wait(node);
+    const { rung, stop } = this.#runs.bell.wait(node);
     await Promise.race([rung, this.#host.sleep(Math.min(left, 250))]);
     stop();
   }
@@ -251,167 +214,12 @@ export class ConversationCore implements ConversationPort {
   }
 
   #stream(loaded: LoadedModel, nodes: readonly number[], quiet: boolean): ReadableStream<Uint8Array> {
-    const runs = [...new Set(nodes.map((node) => this.#runs.get(node)))].filter((run) => run !== undefined);
-    for (const run of runs) run.readers++;
-    const options: StreamOptions = {
-      quiet,
-      onLeave: () => {
-        for (const run of runs) {
-          run.readers--;
-          if (run.readers === 0 && run.whenUnread === "stop") run.isCancelled = true;
-        }
-      },
-    };
-    const host = {
-      sql: this.#host.sql,
-      bell: this.#bell,
-      prefillOf: (node: number) => this.#prefills.get(node) ?? null,
-    };
-    return eventStream(host, loaded, nodes, options);
+    const { bell } = this.#runs;
+    const host = { sql: this.#host.sql, bell, prefillOf: (node: number) => this.#runs.prefillOf(node) };
+    return eventStream(host, loaded, nodes, { quiet, onLeave: this.#runs.addReader(nodes) });
   }
 
-  // -- running
-
-  #start(nodes: readonly number[], whenUnread: Run["whenUnread"], loaded: LoadedModel, admission: Admission): void {
-    const run = this.#register(nodes, whenUnread);
-    this.#host.wakeAt(this.#host.now() + HEARTBEAT_MILLISECONDS);
-    run.done = this.#execute(run, loaded, admission);
-    this.#host.keepAlive(run.done);
-  }
-
-  #register(nodes: readonly number[], whenUnread: Run["whenUnread"]): Run {
-    const run: Run = {
-      nodes,
-      whenUnread,
-      readers: 0,
-      isCancelled: false,
-      done: Promise.resolve(),
-      onPause: () => undefined,
-      begin: null,
-    };
-    for (const node of nodes) this.#runs.set(node, run);
-    return run;
-  }
-
-  async #execute(run: Run, loaded: LoadedModel, admission: Admission): Promise<void> {
-    const { sql, digest, models } = this.#host;
-    try {
-      const host = {
-        sql,
-        digest,
-        now: () => this.#host.now(),
-        segmentTokens: (model: LoadedModel) => this.#host.segmentTokens(model),
-        nextSegment: () => this.#waitForSegment(run),
-        changed: (node: number) => this.#bell.ring(node),
-        prefilled: (node: number, done: number, total: number) => {
-          this.#prefills.set(node, { done, total });
-          this.#bell.ring(node);
-        },
-      };
-      await runChoices(host, loaded, admission, run.nodes, () => run.isCancelled);
-    } catch (error) {
-      if (error instanceof Error && error.name === "RuntimeError") models.discard(loaded); // a trap in a kernel
-      if (!(error instanceof LeaseLost)) this.#fail(run, error);
-    } finally {
-      admission.release();
-      for (const node of run.nodes) {
-        if (this.#runs.get(node) === run) this.#runs.delete(node);
-        this.#prefills.delete(node);
-        this.#bell.ring(node);
-      }
-      run.onPause();
-      await this.#tell();
-    }
-  }
-
-  /** What can't be computed ends as `failed`, so that nobody waits for it. */
-  #fail(run: Run, error: unknown): void {
-    const { sql } = this.#host;
-    const code = error instanceof Error && error.name === "RuntimeError" ? "kernel_trap" : "server_error";
-    const message = refusalOf(error)?.message ?? "the response could not be computed: ask again";
-    const now = Math.floor(this.#host.now() / 1000);
-    sql.transaction(() => {
-      for (const id of run.nodes) {
-        const node = findNode(sql, id);
-        if (node?.status !== "in_progress") continue;
-        sql.exec(
-          "UPDATE node SET status = 'failed', completed_at = ?, error = ?, kept = 0 WHERE id = ?",
-          now,
-          JSON.stringify({ code, message }),
-          id,
-        );
-      }
-      changeMeta(sql, now, { ended: run.nodes });
-    });
-    this.#host.report("a response failed", error);
-  }
-
-  /** Goes on with turns that an earlier instance left behind. */
-  #takeOver(): void {
-    const { sql } = this.#host;
-    const orphans = (readMeta(sql)?.running ?? [])
-      .filter((id) => !this.#runs.has(id))
-      .map((id) => findNode(sql, id))
-      .filter((node) => node?.status === "in_progress") as Node[];
-    const turns = new Map<string, Node[]>(); // choices of one turn have the same parent and moment
-    for (const node of orphans) {
-      const key = `${node.parent} ${node.createdAt} ${node.id - node.choice}`;
-      turns.set(key, [...(turns.get(key) ?? []), node]);
-    }
-    for (const nodes of turns.values()) {
-      // Its readers left when the instance did, not because they had enough.
-      const run = this.#register(
-        nodes.map(({ id }) => id),
-        "go on",
-      );
-      run.done = this.#resume(run, nodes);
-      this.#host.keepAlive(run.done);
-    }
-  }
-
-  async #resume(run: Run, nodes: readonly Node[]): Promise<void> {
-    const { sql, models } = this.#host;
-    this.#host.wakeAt(this.#host.now() + HEARTBEAT_MILLISECONDS);
-    const request = nodes[0].request as StoredRequest;
-    try {
-      if (nodes.some(({ attempts }) => attempts >= MAX_ATTEMPTS))
-        throw new Error(`given up after ${MAX_ATTEMPTS} attempts that made no progress`);
-      const loaded = await models.load(request.model);
-      if (nodes.some(({ log }) => log?.digest !== loaded.digest))
-        throw new Error("the model was replaced while the response was being generated");
-      const admission = models.admit(loaded);
-      // The new epoch fences off whoever ran it before, should it still be alive somewhere.
-      sql.transaction(() => {
-        for (const { id } of nodes)
-          sql.exec("UPDATE node SET epoch = epoch + 1, attempts = attempts + 1 WHERE id = ?", id);
-      });
-      await this.#execute(run, loaded, admission);
-    } catch (error) {
-      for (const { id } of nodes) this.#runs.delete(id);
-      if (error instanceof BusyError) return this.#host.wakeAt(this.#host.now() + 1000 * error.retryAfterSeconds);
-      this.#fail(run, error);
-      for (const { id } of nodes) this.#bell.ring(id);
-    }
-  }
-
-  #waitForSegment(run: Run): Promise<void> {
-    const begun = new Promise<void>((resolve) => {
-      run.begin = resolve;
-    });
-    run.onPause();
-    this.#host.wakeAt(this.#host.now());
-    return begun;
-  }
-
-  /** Lets a run that waits for its next segment go on; resolves when it pauses again or ends. */
-  #continue(run: Run): Promise<void> {
-    const paused = new Promise<void>((resolve) => {
-      run.onPause = resolve;
-    });
-    run.begin?.();
-    run.begin = null;
-    return paused;
-  }
+  // -- the object's one alarm
 
   /** The host's alarm: may come late, twice, or without need. Lasts as long as the segment of compute that it lets go on. */
   async wake(): Promise<void> {
@@ -419,19 +227,17 @@ export class ConversationCore implements ConversationPort {
     const meta = readMeta(sql);
     if (!meta) return;
     if (await this.#expire(meta)) return;
-    this.#takeOver();
-    const waiting = new Set([...this.#runs.values()].filter(({ begin }) => begin !== null));
-    await Promise.all([...waiting].map((run) => this.#continue(run)));
-    if (this.#runs.size > 0) this.#host.wakeAt(this.#host.now() + HEARTBEAT_MILLISECONDS);
+    this.#runs.takeOver();
+    await this.#runs.computeSegments();
     // A running turn will share parts of its parent's checkpoint: none may go meanwhile.
-    else sql.transaction(() => collectCheckpoints(sql));
+    if (this.#runs.isIdle) sql.transaction(() => collectCheckpoints(sql));
     await this.#tell();
     const { expiresAt } = readMeta(sql) ?? meta;
     if (expiresAt !== null) this.#host.wakeAt(1000 * expiresAt);
   }
 
   async #expire({ expiresAt }: Meta): Promise<boolean> {
-    if (expiresAt === null || 1000 * expiresAt > this.#host.now() || this.#runs.size > 0) return false;
+    if (expiresAt === null || 1000 * expiresAt > this.#host.now() || !this.#runs.isIdle) return false;
     await this.destroy();
     return true;
   }
@@ -462,7 +268,7 @@ export class ConversationCore implements ConversationPort {
 
   response(node: number): Promise<Answer<ResponseRecord>> {
     return answering(async () => {
-      this.#takeOver();
+      this.#runs.takeOver();
       return this.#record(node);
     });
   }
@@ -477,7 +283,7 @@ export class ConversationCore implements ConversationPort {
 
   events(node: number, { quiet }: { readonly quiet: boolean }): Promise<Answer<ReadableStream<Uint8Array>>> {
     return answering(async () => {
-      this.#takeOver();
+      this.#runs.takeOver();
       const { model } = await this.#record(node);
       return this.#stream(await this.#host.models.load(model), [node], quiet);
     });
@@ -485,37 +291,24 @@ export class ConversationCore implements ConversationPort {
 
   cancel(node: number): Promise<Answer<ResponseRecord>> {
     return answering(async () => {
-      this.#takeOver();
+      this.#runs.takeOver();
       await this.#record(node);
-      const run = this.#runs.get(node);
-      if (run) await this.#stop(run);
+      await this.#runs.stop(node);
       return this.#record(node);
     });
   }
 
-  async #stop(run: Run): Promise<void> {
-    run.isCancelled = true;
-    if (run.begin) void this.#continue(run);
-    await run.done;
-  }
-
-  /** Stops what runs at a node or behind it: it computes with text that is about to be erased. */
-  async #stopFrom(node: number): Promise<void> {
-    for (const run of new Set(this.#runs.values()))
-      if ([...pathUp(this.#host.sql, run.nodes[0])].some(({ id }) => id === node)) await this.#stop(run);
-  }
-
   deleteResponse(id: number): Promise<Answer<null>> {
     return answering(async () => {
-      this.#takeOver();
+      this.#runs.takeOver();
       await this.#record(id);
       const { sql } = this.#host;
-      await this.#stopFrom(id);
+      await this.#runs.stopFrom(id);
       sql.transaction(() => {
         eraseNode(sql, id);
         changeMeta(sql, Math.floor(this.#host.now() / 1000), {});
       });
-      this.#bell.ring(id);
+      this.#runs.bell.ring(id);
       return null;
     });
   }
@@ -565,14 +358,14 @@ export class ConversationCore implements ConversationPort {
   deleteItem(branch: number, node: number, index: number): Promise<Answer<BranchRecord>> {
     return this.#changing(async () => {
       this.#branches.item(branch, node, index);
-      await this.#stopFrom(node);
+      await this.#runs.stopFrom(node);
       return this.#branches.deleteItem(branch, node, index);
     });
   }
 
   #changing<Value>(body: () => Promise<Value> | Value): Promise<Answer<Value>> {
     return answering(async () => {
-      this.#takeOver();
+      this.#runs.takeOver();
       const value = await body();
       await this.#tell();
       return value;
@@ -603,7 +396,7 @@ export class ConversationCore implements ConversationPort {
   }
 
   async destroy(): Promise<void> {
-    for (const run of new Set(this.#runs.values())) await this.#stop(run);
+    await this.#runs.stopAll();
     await this.#host.forget();
   }
 }

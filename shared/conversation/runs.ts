@@ -1,0 +1,255 @@
+/** The turns that this instance computes: started, taken over from an instance that vanished, cut into segments, stopped. */
+
+import type { Digest } from "./checkpoints.ts";
+import { changeMeta, readMeta } from "./meta.ts";
+import { type Admission, BusyError, type LoadedModel, type ModelSource } from "./model-source.ts";
+import { findNode, type Node, pathUp, type StoredRequest } from "./nodes.ts";
+import { Bell } from "./readers.ts";
+import { refusalOf } from "./refusal.ts";
+import { LeaseLost, runChoices } from "./runner.ts";
+import type { Sql } from "./sql.ts";
+
+/** How soon a wake-up looks after a turn that this instance runs: should the instance vanish, another goes on then. */
+const HEARTBEAT_MILLISECONDS = 30_000;
+
+/** A turn that was taken over this often without a single new token in between is given up. */
+const MAX_ATTEMPTS = 5;
+
+export interface RunsHost {
+  readonly sql: Sql;
+  readonly models: ModelSource;
+  /** SHA-256 as 64 hexadecimal digits. */
+  readonly digest: Digest;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Tokens that one event may process. */
+  segmentTokens(loaded: LoadedModel): number;
+  /** Calls `ConversationCore.wake` at about this time, even if this instance is gone by then; an earlier wish stays. */
+  wakeAt(milliseconds: number): void;
+  /** Work that goes on after the call that began it was answered. */
+  keepAlive(work: Promise<void>): void;
+  /** For the operator: what went wrong that no caller can mend. */
+  report(what: string, error: unknown): void;
+}
+
+/** A turn under way. */
+interface Run {
+  readonly nodes: readonly number[];
+  readonly whenUnread: "stop" | "go on";
+  readers: number;
+  isCancelled: boolean;
+  done: Promise<void>;
+  /** Called when its segment of compute is over, or the whole of it. */
+  onPause: () => void;
+  /** Lets the next segment begin; null while it computes. */
+  begin: (() => void) | null;
+}
+
+export class Runs {
+  /** Rings whenever a node's log or status has changed. */
+  readonly bell = new Bell();
+  readonly #host: RunsHost;
+  readonly #afterRun: () => Promise<void>;
+  readonly #byNode = new Map<number, Run>();
+  readonly #prefills = new Map<number, { done: number; total: number }>();
+
+  /** `afterRun` is awaited as a part of each run. */
+  constructor(host: RunsHost, afterRun: () => Promise<void>) {
+    this.#host = host;
+    this.#afterRun = afterRun;
+  }
+
+  get isIdle(): boolean {
+    return this.#byNode.size === 0;
+  }
+
+  /** How far a running response's prompt is processed. */
+  prefillOf(node: number): { readonly done: number; readonly total: number } | null {
+    return this.#prefills.get(node) ?? null;
+  }
+
+  start(nodes: readonly number[], whenUnread: Run["whenUnread"], loaded: LoadedModel, admission: Admission): void {
+    const run = this.#register(nodes, whenUnread);
+    run.done = this.#execute(run, loaded, admission);
+    this.#host.keepAlive(run.done);
+  }
+
+  /** Goes on with turns that an earlier instance left behind. */
+  takeOver(): void {
+    const { sql } = this.#host;
+    const orphans = (readMeta(sql)?.running ?? [])
+      .filter((id) => !this.#byNode.has(id))
+      .map((id) => findNode(sql, id))
+      .filter((node) => node?.status === "in_progress") as Node[];
+    const turns = new Map<number, Node[]>(); // choices of one turn have neighbouring numbers
+    for (const node of orphans) {
+      const first = node.id - node.choice;
+      turns.set(first, [...(turns.get(first) ?? []), node]);
+    }
+    for (const nodes of turns.values()) {
+      // Its readers left when the instance did, not because they had enough.
+      const run = this.#register(
+        nodes.map(({ id }) => id),
+        "go on",
+      );
+      run.done = this.#resume(run, nodes);
+      this.#host.keepAlive(run.done);
+    }
+  }
+
+  /** Counts a reader of these nodes; the function returned takes it off again, should it leave before the end. */
+  addReader(nodes: readonly number[]): () => void {
+    const runs = [...new Set(nodes.map((node) => this.#byNode.get(node)))].filter((run) => run !== undefined);
+    for (const run of runs) run.readers++;
+    return () => {
+      for (const run of runs) {
+        run.readers--;
+        if (run.readers === 0 && run.whenUnread === "stop") run.isCancelled = true;
+      }
+    };
+  }
+
+  /** Ends what runs at a node early. Resolves once nothing does. */
+  async stop(node: number): Promise<void> {
+    const run = this.#byNode.get(node);
+    if (run) await this.#stop(run);
+  }
+
+  /** Stops what runs at a node or behind it: it computes with text that is about to be erased. */
+  async stopFrom(node: number): Promise<void> {
+    for (const run of new Set(this.#byNode.values()))
+      if ([...pathUp(this.#host.sql, run.nodes[0])].some(({ id }) => id === node)) await this.#stop(run);
+  }
+
+  async stopAll(): Promise<void> {
+    for (const run of new Set(this.#byNode.values())) await this.#stop(run);
+  }
+
+  /** Lets the turns that wait for their next segment compute it; resolves when all of them pause again or have ended. */
+  async computeSegments(): Promise<void> {
+    const waiting = new Set([...this.#byNode.values()].filter(({ begin }) => begin !== null));
+    await Promise.all([...waiting].map((run) => this.#continue(run)));
+    if (!this.isIdle) this.#host.wakeAt(this.#host.now() + HEARTBEAT_MILLISECONDS);
+  }
+
+  #register(nodes: readonly number[], whenUnread: Run["whenUnread"]): Run {
+    const run: Run = {
+      nodes,
+      whenUnread,
+      readers: 0,
+      isCancelled: false,
+      done: Promise.resolve(),
+      onPause: () => undefined,
+      begin: null,
+    };
+    for (const node of nodes) this.#byNode.set(node, run);
+    this.#host.wakeAt(this.#host.now() + HEARTBEAT_MILLISECONDS);
+    return run;
+  }
+
+  async #resume(run: Run, nodes: readonly Node[]): Promise<void> {
+    const { sql, models } = this.#host;
+    const request = nodes[0].request as StoredRequest;
+    let admission: Admission | null = null;
+    try {
+      if (nodes.some(({ attempts }) => attempts >= MAX_ATTEMPTS))
+        throw new Error(`given up after ${MAX_ATTEMPTS} attempts that made no progress`);
+      const loaded = await models.load(request.model);
+      if (nodes.some(({ log }) => log?.digest !== loaded.digest))
+        throw new Error("the model was replaced while the response was being generated");
+      admission = models.admit(loaded);
+      // The new epoch fences off whoever ran it before, should it still be alive somewhere.
+      sql.transaction(() => {
+        for (const { id } of nodes)
+          sql.exec("UPDATE node SET epoch = epoch + 1, attempts = attempts + 1 WHERE id = ?", id);
+      });
+      await this.#execute(run, loaded, admission);
+    } catch (error) {
+      admission?.release();
+      this.#forget(run);
+      if (error instanceof BusyError) this.#host.wakeAt(this.#host.now() + 1000 * error.retryAfterSeconds);
+      else this.#fail(run, error);
+    }
+  }
+
+  async #execute(run: Run, loaded: LoadedModel, admission: Admission): Promise<void> {
+    const host = {
+      sql: this.#host.sql,
+      digest: this.#host.digest,
+      now: () => this.#host.now(),
+      segmentTokens: (model: LoadedModel) => this.#host.segmentTokens(model),
+      nextSegment: () => this.#waitForSegment(run),
+      changed: (node: number) => this.bell.ring(node),
+      prefilled: (node: number, done: number, total: number) => {
+        this.#prefills.set(node, { done, total });
+        this.bell.ring(node);
+      },
+    };
+    try {
+      await runChoices(host, loaded, admission, run.nodes, () => run.isCancelled);
+    } catch (error) {
+      if (isTrap(error)) this.#host.models.discard(loaded);
+      if (!(error instanceof LeaseLost)) this.#fail(run, error);
+    } finally {
+      admission.release();
+      this.#forget(run);
+      await this.#afterRun();
+    }
+  }
+
+  /** What can't be computed ends as `failed`, so that nobody waits for it. */
+  #fail(run: Run, error: unknown): void {
+    this.#host.report("a response failed", error);
+    const { sql } = this.#host;
+    const code = isTrap(error) ? "kernel_trap" : "server_error";
+    const message = refusalOf(error)?.message ?? "the response could not be computed: ask again";
+    const now = Math.floor(this.#host.now() / 1000);
+    sql.transaction(() => {
+      for (const id of run.nodes)
+        sql.exec(
+          "UPDATE node SET status = 'failed', completed_at = ?, error = ?, kept = 0 WHERE id = ? AND status = 'in_progress'",
+          now,
+          JSON.stringify({ code, message }),
+          id,
+        );
+      changeMeta(sql, now, { ended: run.nodes });
+    });
+    for (const node of run.nodes) this.bell.ring(node);
+  }
+
+  #forget(run: Run): void {
+    for (const node of run.nodes) {
+      if (this.#byNode.get(node) === run) this.#byNode.delete(node);
+      this.#prefills.delete(node);
+      this.bell.ring(node);
+    }
+    run.onPause();
+  }
+
+  async #stop(run: Run): Promise<void> {
+    run.isCancelled = true;
+    if (run.begin) void this.#continue(run);
+    await run.done;
+  }
+
+  #waitForSegment(run: Run): Promise<void> {
+    const begun = new Promise<void>((resolve) => {
+      run.begin = resolve;
+    });
+    run.onPause();
+    this.#host.wakeAt(this.#host.now());
+    return begun;
+  }
+
+  #continue(run: Run): Promise<void> {
+    const paused = new Promise<void>((resolve) => {
+      run.onPause = resolve;
+    });
+    run.begin?.();
+    run.begin = null;
+    return paused;
+  }
+}
+
+/** Whatever a kernel left half done is thrown away with its instance. */
+const isTrap = (error: unknown): boolean => error instanceof Error && error.name === "RuntimeError";
