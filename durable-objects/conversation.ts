@@ -8,7 +8,7 @@ import { readTenant } from "../shared/conversation/meta.ts";
 import { type PortCall, refuseCall } from "../shared/conversation/port-call.ts";
 import type { ConversationPort } from "../shared/conversation/types.ts";
 import { segmentTokens } from "./compute-pace.ts";
-import { durableSql } from "./durable-sql.ts";
+import { durableSql, newCounters, type StorageCounters } from "./durable-sql.ts";
 import { modelHost } from "./model-host.ts";
 import { prefixObjectName } from "./tenant.ts";
 
@@ -18,6 +18,7 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
   #core: { readonly tenant: string; readonly port: ConversationCore } | null = null;
   /** Milliseconds since 1970, as the storage has it: setting an alarm costs a row, so it is set only to an earlier time. */
   #alarmAt: number | null = null;
+  readonly #counters: StorageCounters = newCounters();
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -46,7 +47,7 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
 
   /** null: the conversation is another tenant's. An id's MAC says so before; this is the second lock. */
   #open(tenant: string): ConversationCore | null {
-    const sql = durableSql(this.ctx.storage);
+    const sql = durableSql(this.ctx.storage, this.#counters);
     const owner = this.#core?.tenant ?? readTenant(sql) ?? tenant;
     if (owner !== tenant) return null;
     this.#core ??= { tenant, port: this.#createCore(tenant) };
@@ -62,7 +63,7 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
     return new ConversationCore({
       object,
       tenant,
-      sql: durableSql(storage),
+      sql: durableSql(storage, this.#counters),
       models: modelHost(this.env),
       digest: async (bytes) => toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))),
       sign: (bytes) => secrets.mac("state-file", bytes),
@@ -70,7 +71,7 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
       sleep: (milliseconds) => scheduler.wait(milliseconds),
       segmentTokens: ({ model }) => segmentTokens(model.config),
       wakeAt: (milliseconds) => this.#wakeAt(milliseconds),
-      keepAlive: (work) => this.ctx.waitUntil(work),
+      keepAlive: (work) => this.ctx.waitUntil(work.finally(() => this.#logTurn())),
       report: (what, error) => console.error(what, error),
       note: (note) => catalogue().note(note),
       forget: async () => {
@@ -83,6 +84,12 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
         await storage.deleteAll();
       },
     });
+  }
+
+  /** For the operator: what a turn moved in the storage, and whatever else was asked since the one before. */
+  #logTurn(): void {
+    console.log(JSON.stringify({ event: "turn", object: this.ctx.id.toString(), ...this.#counters }));
+    Object.assign(this.#counters, newCounters());
   }
 
   // Not awaited: no reply leaves the object before the write is durable.

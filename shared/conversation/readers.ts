@@ -58,7 +58,7 @@ export function eventStream(
     async pull(controller) {
       const batch = await batches.next();
       if (batch === null) return controller.close();
-      controller.enqueue(encoder.encode(batch.map((event) => `${JSON.stringify(event)}\n`).join("")));
+      controller.enqueue(encoder.encode(batch.map((event) => `${JSON.stringify(event)}\n`).join("") || "\n"));
     },
     cancel() {
       batches.stop();
@@ -92,7 +92,7 @@ class BatchReader {
     this.#stopWaiting();
   }
 
-  /** null at the end. */
+  /** null at the end; empty where there is news that this reader did not ask for. */
   async next(): Promise<TurnEvent[] | null> {
     while (!this.#stopped && this.#at < this.#nodes.length) {
       const id = this.#nodes[this.#at];
@@ -102,6 +102,8 @@ class BatchReader {
       if (events === null) return null;
       if (events.length > 0) return events;
       await rung;
+      // That a reader is gone shows when something is sent: one who waits for the end alone would be computed for to the end.
+      if (this.#quiet && !this.#stopped) return [];
     }
     return null;
   }

@@ -70,7 +70,7 @@ export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGene
     if (done) return;
     const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
     rest = lines.pop() as string;
-    for (const line of lines) yield JSON.parse(line) as TurnEvent;
+    for (const line of lines) if (line !== "") yield JSON.parse(line) as TurnEvent;
   }
 }
 

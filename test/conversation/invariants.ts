@@ -1,6 +1,8 @@
 /** What holds of a conversation's database at every instant, between any two transactions. */
 
 import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import { readMeta } from "../../shared/conversation/meta.ts";
 import { findNode, isFinished, type Node } from "../../shared/conversation/nodes.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
 import { MAX_NODE_TOKENS } from "../../shared/conversation/token-log.ts";
@@ -13,7 +15,7 @@ import { MAX_NODE_TOKENS } from "../../shared/conversation/token-log.ts";
  *  3. parents and the nodes whose logs are continued exist, and are older; a log begins where the one it continues ends;
  *  4. a checkpoint's node exists and has a log, its position lies within that log, its parts exist and are what was written;
  *  5. heads of branches exist; there is no row of a log, checkpoint or idempotency key for a node that does not exist;
- *  6. choices of one turn are all there.
+ *  6. choices of one turn are all there; the row about the object names exactly the nodes that run.
  * Returns what does not hold.
  */
 export function checkInvariants(sql: Sql): string[] {
@@ -34,8 +36,13 @@ export function checkInvariants(sql: Sql): string[] {
   for (const { nodes: list } of sql.exec("SELECT nodes FROM idempotency"))
     for (const id of JSON.parse(list as string) as number[])
       expect(nodes.has(id), `idempotency: node ${id} does not exist`);
-  const [meta] = sql.exec("SELECT COUNT(*) AS rows FROM meta");
-  expect(nodes.size === 0 || meta.rows === 1, "meta: there are nodes, but no row about the object");
+  const meta = readMeta(sql);
+  expect(nodes.size === 0 || meta !== null, "meta: there are nodes, but no row about the object");
+  const running = [...nodes.values()].flatMap(({ id, status }) => (status === "in_progress" ? [id] : []));
+  expect(
+    isDeepStrictEqual([...(meta?.running ?? [])].sort(), running.sort()),
+    `meta: ${meta?.running} are said to run, ${running} do`,
+  );
   return problems;
 }
 

@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { convertV4MiniflareOptions, Miniflare, type V4ModuleDefinition } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { addKey } from "../../cli/admin-client.ts";
 
@@ -20,12 +20,17 @@ export interface RuntimeOptions {
   readonly vars?: Readonly<Record<string, string>>;
   /** Without AERIE_SECRET, as a fresh deployment. */
   readonly isUnconfigured?: boolean;
+  /** In place of wrangler.toml's rate limit. */
+  readonly requestsPerMinute?: number;
+  /** Every line that the Worker logs. Default: they go to this process's output. */
+  readonly onLog?: (line: string) => void;
 }
 
 export class Runtime {
   readonly secret = randomBytes(32).toString("hex");
   readonly #options: RuntimeOptions;
   readonly #persist: string;
+  readonly #modules: V4ModuleDefinition[] = readModules(); // once: the same code after every restart, whoever builds meanwhile
   #miniflare: Miniflare | null = null;
   #url = "";
 
@@ -95,26 +100,20 @@ export class Runtime {
   }
 
   #miniflareOptions(): ReturnType<typeof convertV4MiniflareOptions> {
+    const { onLog } = this.#options;
     const { workerOptions } = unstable_getMiniflareWorkerOptions(join(root, "wrangler.toml"));
-    const files = readdirSync(bundle).filter((file) => /\.(js|wasm)$/.test(file));
-    const modules = files
-      .sort((a, b) => Number(b === "index.js") - Number(a === "index.js")) // the entry comes first
-      .map((file) => ({
-        type: file.endsWith(".js") ? ("ESModule" as const) : ("CompiledWasm" as const),
-        path: join(bundle, file),
-        contents: readFileSync(join(bundle, file)),
-      }));
     const { AERIE_SECRET: _, ...vars } = (workerOptions.bindings ?? {}) as Record<string, string>;
     return convertV4MiniflareOptions({
       cf: false,
+      ...(onLog && { handleStructuredLogs: ({ message }: { message: string }) => onLog(message) }),
       host: "127.0.0.1",
       port: 0,
       resourcePersistencePath: this.#persist,
       workers: [
         {
-          ...workerOptions,
+          ...limited(workerOptions, this.#options),
           name: "aerie",
-          modules,
+          modules: this.#modules,
           modulesRoot: bundle,
           bindings: {
             ...vars,
@@ -125,4 +124,21 @@ export class Runtime {
       ],
     });
   }
+}
+
+function limited<Options extends object>(worker: Options, { requestsPerMinute: limit }: RuntimeOptions): Options {
+  return limit === undefined
+    ? worker
+    : { ...worker, ratelimits: { RATE_LIMIT: { namespace_id: "1001", simple: { limit, period: 60 } } } };
+}
+
+function readModules(): V4ModuleDefinition[] {
+  const files = readdirSync(bundle).filter((file) => /\.(js|wasm)$/.test(file));
+  return files
+    .sort((a, b) => Number(b === "index.js") - Number(a === "index.js")) // the entry comes first
+    .map((file) => ({
+      type: file.endsWith(".js") ? ("ESModule" as const) : ("CompiledWasm" as const),
+      path: join(bundle, file),
+      contents: readFileSync(join(bundle, file)),
+    }));
 }
