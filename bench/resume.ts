@@ -116,12 +116,14 @@ async function grow(api: OpenAI, length: number): Promise<{ length: number; id: 
     position = response.usage?.total_tokens ?? 0;
     return position - before;
   };
-  const frame = (await say(10)) - 10; // what a turn has besides its words
-  const again = (await say(10)) - 10;
-  while (position < length - 2 * WINDOW) await say(Math.min(MAX_INPUT_TOKENS, length - WINDOW - position - frame));
-  for (let more = 0; more < 6; more++) await say(20); // the newest checkpoints belong to turns of one kind
-  const missing = (WINDOW - ((position + again) % WINDOW)) % WINDOW;
-  if (missing > 0) await say(missing);
+  await say(10);
+  const turns = { count: 6, tokens: await say(20) }; // the newest log rows and checkpoints belong to turns of one kind
+  const frame = turns.tokens - 20; // what a turn has besides its words
+  const rest = turns.count * turns.tokens + frame + 1 + WINDOW;
+  while (position < length - rest) await say(Math.min(MAX_INPUT_TOKENS, length - rest - position));
+  const missing = WINDOW - ((position + frame + turns.count * turns.tokens) % WINDOW);
+  await say(missing);
+  for (let turn = 0; turn < turns.count; turn++) await say(20);
   if (position % WINDOW !== 0)
     throw new Error(`the conversation ends at ${position}, expected a multiple of ${WINDOW}`);
   return { length: position, id: id as string };

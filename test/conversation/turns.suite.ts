@@ -234,6 +234,17 @@ export function turnsSuite(shell: Shell): void {
         }
       }));
 
+    // A cancelled RPC stream is heard of only when something is sent: a reader of ends alone left, and all was computed.
+    test("a reader who waits for the end alone gets signs of life", () =>
+      withObject(async (object) => {
+        const { events } = unwrap(
+          await object.open().turn(ask(hello, { maxTokens: 300, sampling: endless() }), { quiet: true }),
+        );
+        const text = await new Response(events).text();
+        expect(text).toMatch(/^\n+\{/);
+        expect(JSON.parse(text)).toMatchObject({ type: "end" });
+      }));
+
     test("one turn at a time on a branch: the second waits briefly, then it is refused", () =>
       withObject(async (object) => {
         const conversation = object.open();

@@ -1,4 +1,4 @@
-/** The README's curl commands do what it says: run as they are written there, but for host and key. */
+/** The README's curl commands do what it says: run as they are written there, but for host, key and id. */
 
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -8,7 +8,9 @@ import { serve } from "./served.ts";
 
 const served = serve();
 const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-const examples = [...readme.matchAll(/^```sh\n(curl [^]*?)^```$/gm)].map((match) => match[1] as string);
+const examples = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)]
+  .map((match) => match[1] as string)
+  .filter((block) => /^curl /m.test(block));
 
 /** What an example printed: one JSON value, or a stream of events. */
 function expectReply(output: string): void {
@@ -27,15 +29,16 @@ test("the README shows curl", () => {
 });
 
 test("its commands, one after the other, all succeed", async () => {
-  let responseId = ""; // an example may go on behind the reply of the one before, as $RESPONSE_ID
+  let last = ""; // "resp_…" is the id of the reply before
   for (const example of examples) {
     const command = example
       .replaceAll(/http:\/\/(127\.0\.0\.1|localhost):8787/g, served.runtime.url)
-      .replaceAll(/sk-…/g, served.key);
+      .replaceAll("sk-…", served.key)
+      .replaceAll("resp_…", last);
     expect(command, "every example calls the local server").toContain(served.runtime.url);
-    const env = { PATH: process.env.PATH, AERIE_API_KEY: served.key, RESPONSE_ID: responseId };
+    const env = { PATH: process.env.PATH, AERIE_API_KEY: served.key };
     const { stdout } = await promisify(execFile)("sh", ["-euc", command], { env });
     expectReply(stdout);
-    responseId = /"id": ?"(resp_[\w-]+)"/.exec(stdout)?.[1] ?? responseId;
+    last = /"id":"(resp_[\w-]+)"/.exec(stdout)?.[1] ?? last;
   }
 });

@@ -1,0 +1,220 @@
+/** Storage that fails at every single point, instances that vanish there, and instances that live side by side. */
+
+import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test } from "vitest";
+import { openModel, openTextSide } from "../../cli/model-argument.ts";
+import { nodeSql } from "../../cli/node-sql.ts";
+import type { ConversationCore } from "../../shared/conversation/conversation.ts";
+import type { LoadedModel } from "../../shared/conversation/model-source.ts";
+import type { ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
+import { type Fault, FaultyObject } from "./faulty-object.ts";
+import { finished, greedy, request, sampled, sourceOf, unwrap } from "./fixture.ts";
+import { checkInvariants } from "./invariants.ts";
+
+const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+
+let loaded: LoadedModel;
+let endless: TurnRequest["sampling"]["logitBias"];
+
+beforeAll(async () => {
+  const model = await openModel(folder, { backend: "wasm", window: "deepmind" });
+  loaded = { id: "fledgling", digest: "d".repeat(64), model, ...(await openTextSide(folder)) };
+  endless = model.config.eosIds.map((id) => [id, -100]);
+});
+
+const ask = (input: string, options: Partial<TurnRequest> = {}) =>
+  request(loaded.id, input, { sampling: { ...greedy, logitBias: endless }, maxTokens: 6, ...options });
+
+/** What a client can tell of a response, but for what its recovery cost. */
+function told({ output, status, finishReason, usage, branch }: ResponseRecord) {
+  const { inputTokens, cachedTokens, outputTokens } = usage ?? {};
+  return { output, status, finishReason, branch, inputTokens, cachedTokens, outputTokens };
+}
+type Told = ReturnType<typeof told>;
+
+interface Scenario {
+  /** On storage that works. */
+  prepare(core: ConversationCore, object: FaultyObject): Promise<Scene>;
+}
+
+interface Scene {
+  /** What is interrupted. Called again afterwards, as a client would that has heard nothing. */
+  act(core: ConversationCore): Promise<Told[]>;
+  /** What goes on from there. */
+  after(core: ConversationCore): Promise<Told[]>;
+}
+
+const node = (id: number) => ({ kind: "node", node: id }) as const;
+const run = async (core: ConversationCore, turn: TurnRequest): Promise<ResponseRecord[]> =>
+  finished(await core.turn(turn, { quiet: true }));
+const idempotency = { key: "k", requestHash: "h" };
+
+/** A turn that is asked for with an idempotency key, and a follow-up behind its last choice. */
+function turnScene(options: () => Partial<TurnRequest>, before: string | null, segmentTokens = 1e9): Scenario {
+  return {
+    async prepare(core, object) {
+      object.segmentTokens = segmentTokens;
+      const { branch } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
+      const parent = before === null ? ({ kind: "root" } as const) : ({ kind: "branch", branch } as const);
+      if (before !== null) await run(core, ask(before, { parent }));
+      let last = 0;
+      return {
+        async act(now) {
+          const records = await run(now, ask("Tell me a story.", { parent, idempotency, ...options() }));
+          last = records.at(-1)?.node as number;
+          return records.map(told);
+        },
+        after: async (now) => (await run(now, ask("And then?", { parent: node(last) }))).map(told),
+      };
+    },
+  };
+}
+
+/** Two exchanges, and what is done with them. */
+function pairScene(
+  act: (core: ConversationCore, at: { branch: number; first: number; second: number }) => Promise<Told[]>,
+  after: (core: ConversationCore, at: { branch: number; first: number; second: number }) => Promise<Told[]>,
+): Scenario {
+  return {
+    async prepare(core) {
+      const { branch } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
+      const parent = { kind: "branch", branch } as const;
+      const [{ node: first }] = await run(core, ask("My name is Ann.", { parent }));
+      const [{ node: second }] = await run(core, ask("What is it?", { parent }));
+      const at = { branch, first, second };
+      return { act: (now) => act(now, at), after: (now) => after(now, at) };
+    },
+  };
+}
+
+const goOn = (core: ConversationCore, branch: number) =>
+  run(core, ask("Why?", { parent: { kind: "branch", branch } })).then((records) => records.map(told));
+
+const scenarios: Record<string, Scenario> = {
+  "a turn with a stop string": turnScene(
+    () => ({ maxTokens: 40, stop: ["story", "nowhere"], sampling: { ...greedy, logitBias: endless, logprobs: true } }),
+    null,
+  ),
+  "a turn with two choices": turnScene(() => ({ choices: 2, sampling: { ...sampled, logitBias: endless } }), null),
+  "a follow-up in segments": turnScene(
+    () => ({ maxTokens: 80, sampling: { ...sampled, logitBias: endless } }),
+    "Hello.",
+    40,
+  ),
+  "a fork": pairScene(
+    async (core, { first }) => {
+      unwrap(await core.createBranch({ node: first, items: [], metadata: {} }));
+      return [];
+    },
+    // Asked for twice there may be two forks: each is as good as the other.
+    async (core) => {
+      const records = await goOn(core, 2);
+      return records.map((record) => ({ ...record, branch: 2 }));
+    },
+  ),
+  "a response's deletion": pairScene(
+    async (core, { first }) => {
+      const answer = await core.deleteResponse(first);
+      if (!answer.ok && answer.error.status !== 404) unwrap(answer); // done the first time: gone
+      return [];
+    },
+    (core, { branch }) => goOn(core, branch),
+  ),
+  "an item's deletion": pairScene(
+    async (core, { branch, first }) => {
+      const answer = await core.deleteItem(branch, first, 0);
+      if (!answer.ok && answer.error.status !== 404) unwrap(answer);
+      return [];
+    },
+    (core, { branch }) => goOn(core, branch),
+  ),
+  "an import": pairScene(
+    async (core, { branch }) => {
+      const { branch: copy } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
+      unwrap(await core.importState(copy, unwrap(await core.exportState(branch))));
+      return goOn(core, copy).then((records) => records.map((record) => ({ ...record, branch: null })));
+    },
+    (core, { branch }) => goOn(core, branch),
+  ),
+  "a wake-up that collects": {
+    async prepare(core) {
+      const { branch } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
+      const parent = { kind: "branch", branch } as const;
+      for (let turn = 0; turn < 9; turn++) await run(core, ask("More.", { parent, maxTokens: 2 }));
+      return {
+        act: async (now) => {
+          await now.wake();
+          return [];
+        },
+        after: async (now) => [
+          ...(await goOn(now, branch)),
+          ...(await run(now, ask("And?", { parent: node(2) }))).map((record) => ({ ...told(record), cachedTokens: 0 })),
+        ],
+      };
+    },
+  },
+};
+
+interface Outcome {
+  readonly acted: Told[];
+  readonly after: Told[];
+  readonly points: number;
+  readonly hasFired: boolean;
+}
+
+/** Runs a scenario with a fault in its middle, then on a new instance, as a client sees it. */
+async function play(scenario: Scenario, fault: Fault | null): Promise<Outcome> {
+  const database = new DatabaseSync(":memory:");
+  const object = new FaultyObject(nodeSql(database), sourceOf(loaded));
+  try {
+    const scene = await scenario.prepare(object.open().core, object);
+    await object.settled();
+    const opened = attempt(() => object.open(fault));
+    // A client that hears of no end asks again; it does not wait for what an instance owes that can do nothing any more.
+    const first = opened ? await Promise.race([scene.act(opened.core).catch(() => null), silence()]) : null;
+    await object.settled();
+    expect(checkInvariants(object.sql)).toStrictEqual([]);
+    const { core } = object.open();
+    await core.wake();
+    const acted = first ?? (await scene.act(core));
+    await object.settled();
+    const after = await scene.after(core);
+    await object.settled();
+    expect(checkInvariants(object.sql)).toStrictEqual([]);
+    expect(object.sql.exec("SELECT id FROM node WHERE status = 'in_progress'")).toStrictEqual([]);
+    expect(object.unheard).toStrictEqual([]);
+    return { acted, after, points: opened?.storage.points ?? 0, hasFired: opened?.storage.hasFired ?? true };
+  } finally {
+    database.close();
+  }
+}
+
+const silence = () => new Promise<null>((resolve) => setTimeout(() => resolve(null), 3000).unref());
+
+function attempt<Result>(body: () => Result): Result | null {
+  try {
+    return body();
+  } catch {
+    return null;
+  }
+}
+
+describe.each(Object.keys(scenarios))("%s", (name) => {
+  test.each(["for ever", "once"] as const)("storage fails at every point, %s", { timeout: 120_000 }, async (kind) => {
+    const expected = await play(scenarios[name], null);
+    expect(expected.points).toBeGreaterThan(3);
+    let at = 1;
+    let failed = 0;
+    for (; ; at++) {
+      const found = await play(scenarios[name], { at, kind });
+      if (!found.hasFired) break;
+      // What storage refused once may end as a response that says so; then asking again is the client's affair.
+      const isHonest = kind === "once" && found.acted.some(({ status }) => status === "failed");
+      if (isHonest) failed++;
+      else expect(found, `point ${at}`).toMatchObject({ acted: expected.acted, after: expected.after });
+    }
+    expect(at).toBeGreaterThan(expected.points / 2);
+    console.log(`${name}, ${kind}: ${at - 1} points, ${failed} ended as failed`);
+  });
+});
