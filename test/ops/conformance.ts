@@ -80,7 +80,6 @@ const HEAD_DIM = 128;
 const EMPTY: CaseState = {
   layout: { blocks: [], recurrentBytes: 0, bytes: 0 },
   position: 0,
-  tokensProcessed: 0,
   bytes: new Uint8Array(),
 };
 
