@@ -84,6 +84,8 @@ export function errorBodyOf({ status, code, message, param }: ApiError): ErrorBo
 export function errorResponse(error: ApiError): Response {
   const headers = new Headers({ "content-type": "application/json" });
   if (error.retryAfterSeconds !== undefined) headers.set("retry-after", String(Math.ceil(error.retryAfterSeconds)));
+  // OpenAI's clients take every 409 for a lock and try again; one that does not say when is none.
+  if (error.status === 409 && error.retryAfterSeconds === undefined) headers.set("x-should-retry", "false");
   if (error.status === 401) headers.set("www-authenticate", "Bearer");
   return new Response(JSON.stringify(errorBodyOf(error)), { status: error.status, headers });
 }

@@ -51,7 +51,7 @@ export function createApp(services: Services, { admin }: AppOptions = {}): App {
     cors({
       origin: "*",
       allowMethods: ["GET", "POST", "PUT", "DELETE", "OPTIONS"],
-      exposeHeaders: ["x-request-id", "retry-after"],
+      exposeHeaders: ["x-request-id", "retry-after", "x-should-retry"],
       maxAge: 86_400,
     }),
   );

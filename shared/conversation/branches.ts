@@ -70,14 +70,12 @@ export class BranchOperations {
     });
   }
 
-  /** `from` is the head that the caller saw. */
+  /** `from` is the head that the caller saw. Within a transaction. */
   moveHead(branch: number, from: number | null, to: number): BranchRecord {
-    return this.#sql.transaction(() => {
-      if (this.find(branch).head !== from) throw moved();
-      this.#sql.exec("UPDATE branch SET head = ? WHERE id = ?", to, branch);
-      this.#touch(this.#seconds());
-      return this.find(branch);
-    });
+    if (this.find(branch).head !== from) throw moved();
+    this.#sql.exec("UPDATE branch SET head = ? WHERE id = ?", to, branch);
+    this.#touch(this.#seconds());
+    return this.find(branch);
   }
 
   /** Erases what only this line needs. true: nothing is left in the object. */

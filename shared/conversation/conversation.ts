@@ -215,7 +215,12 @@ export class ConversationCore implements ConversationPort {
 
   #stream(loaded: LoadedModel, nodes: readonly number[], quiet: boolean): ReadableStream<Uint8Array> {
     const { bell } = this.#runs;
-    const host = { sql: this.#host.sql, bell, prefillOf: (node: number) => this.#runs.prefillOf(node) };
+    const host = {
+      sql: this.#host.sql,
+      bell,
+      prefillOf: (node: number) => this.#runs.prefillOf(node),
+      isLost: (node: number) => this.#runs.isLost(node),
+    };
     return eventStream(host, loaded, nodes, { quiet, onLeave: this.#runs.addReader(nodes) });
   }
 
@@ -386,8 +391,7 @@ export class ConversationCore implements ConversationPort {
     return this.#changing(async () => {
       const { head } = this.#branches.find(branch);
       if (head !== null) await this.#idle(head);
-      const node = await importState(this.#host, branch, file);
-      return this.#branches.moveHead(branch, head, node);
+      return importState(this.#host, branch, file, (node) => this.#branches.moveHead(branch, head, node));
     });
   }
 

@@ -1,5 +1,6 @@
 /** Streams of a response's events: read from the log, so a reader may come at any time and as often as it likes. */
 
+import { AerieError } from "../errors.ts";
 import type { LoadedModel } from "./model-source.ts";
 import { findNode, type Node, toRecord } from "./nodes.ts";
 import type { Sql } from "./sql.ts";
@@ -35,6 +36,8 @@ export interface ReaderHost {
   readonly bell: Bell;
   /** How far a running response's prompt is processed. */
   prefillOf(node: number): { readonly done: number; readonly total: number } | null;
+  /** The bell does not ring for this node any more: another instance computes it. */
+  isLost(node: number): boolean;
 }
 
 export interface StreamOptions {
@@ -101,6 +104,9 @@ class BatchReader {
       const events = this.#look(id);
       if (events === null) return null;
       if (events.length > 0) return events;
+      // Broken off rather than silent: whoever reads joins again, where the response is computed.
+      if (this.#host.isLost(id))
+        throw new AerieError("conversation.lease", `response ${id} goes on in another instance`);
       await rung;
       // That a reader is gone shows when something is sent: one who waits for the end alone would be computed for to the end.
       if (this.#quiet && !this.#stopped) return [];
@@ -118,8 +124,7 @@ class BatchReader {
       this.#texts = new TextEvents(this.#loaded, id, record);
       this.#hasLogprobs = record.sampling.logprobs;
       this.#prefilled = 0;
-      if (!this.#quiet)
-        events.push({ type: "start", response: { ...record, status: "in_progress", output: "", usage: null } });
+      if (!this.#quiet) events.push({ type: "start", response: asBegun(record) });
     }
     const [row] = sql.exec("SELECT status, prompt_length, digest FROM node WHERE id = ?", id);
     if (!row || row.status === "erased") return null;
@@ -151,6 +156,19 @@ class BatchReader {
     if (ids.length === 0) return [];
     return texts.push(ids, this.#hasLogprobs ? readLogprobs(this.#host.sql, id, from) : null);
   }
+}
+
+/** As it was at its beginning, whatever has become of it since. */
+function asBegun(record: ResponseRecord): ResponseRecord {
+  return {
+    ...record,
+    status: "in_progress",
+    completedAt: null,
+    output: "",
+    finishReason: null,
+    error: null,
+    usage: null,
+  };
 }
 
 /** A response that is over, with its log-probabilities. null: erased. */

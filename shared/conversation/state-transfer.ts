@@ -85,8 +85,13 @@ async function stateAt(host: Host, loaded: LoadedModel, node: Node, end: number)
   }
 }
 
-/** Writes the file's state as a new root and returns its node. */
-export async function importState(host: Host, branch: number, file: ReadableStream<Uint8Array>): Promise<number> {
+/** Writes the file's state as a new root. `place` is told its node within the transaction that writes it: all or nothing. */
+export async function importState<Placed>(
+  host: Host,
+  branch: number,
+  file: ReadableStream<Uint8Array>,
+  place: (node: number) => Placed,
+): Promise<Placed> {
   let loaded: LoadedModel | null = null;
   const { header, sections, layout } = await readStateFile(file, {
     tenant: host.tenant,
@@ -126,7 +131,7 @@ export async function importState(host: Host, branch: number, file: ReadableStre
       appendIds(sql, node, ids.length - header.replyTokens, ids.slice(-header.replyTokens));
     writeCheckpoint(sql, node, digest, prepared, { pinned: ids === null });
     ensureMeta(sql, host.tenant, now);
-    return node;
+    return place(node);
   });
 }
 

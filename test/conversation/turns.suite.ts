@@ -2,7 +2,9 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import type { LoadedModel } from "../../shared/conversation/model-source.ts";
+import { findNode, type Node, type NodeLog } from "../../shared/conversation/nodes.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
+import { readIds } from "../../shared/conversation/token-log.ts";
 import type { TurnRequest } from "../../shared/conversation/types.ts";
 import {
   allEvents,
@@ -123,6 +125,9 @@ export function turnsSuite(shell: Shell): void {
           const [cut] = await finished(await conversation.turn(ask(hello, options), { quiet: true }));
           expect(cut.output).toBe(whole.output.slice(0, whole.output.indexOf(stop)));
           expect(cut).toMatchObject({ status: "completed", finishReason: "stop" });
+          const { log } = findNode(object.sql, cut.node) as Node & { log: NodeLog };
+          const replyIds = readIds(object.sql, cut.node, log.promptLength, log.promptLength + (log.kept ?? 0));
+          expect(loaded.tokenizer.decode([...replyIds, ...log.tail])).toBe(cut.output);
           const next = ask("Go on.", { parent: { kind: "node", node: cut.node } });
           const [b] = await finished(await conversation.turn(next, { quiet: true }));
           object.sql.exec("DELETE FROM checkpoint");

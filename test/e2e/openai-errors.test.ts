@@ -2,7 +2,7 @@
 
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
-import { greedy, hello, serve, until } from "./served.ts";
+import { collect, greedy, hello, serve, until } from "./served.ts";
 
 const served = serve();
 const limited = serve({ requestsPerMinute: 3 });
@@ -85,6 +85,16 @@ describe("error classes", () => {
     expect(next.status).not.toBe("failed");
   });
 
+  test("a stream that is refused fails before it begins", async () => {
+    const { openai } = served;
+    const missing = () => openai.responses.create({ ...body, previous_response_id: "resp_nothing", stream: true });
+    expect(await errorOf(missing())).toBeInstanceOf(OpenAI.NotFoundError);
+    const messages = [{ role: "assistant", content: "I first." }] satisfies OpenAI.Chat.ChatCompletionMessageParam[];
+    const error = await errorOf(openai.chat.completions.create({ model: "", messages, stream: true }));
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error.param).toBe("messages");
+  });
+
   test("429: beyond the rate limit, with Retry-After", async () => {
     const errors: InstanceType<typeof OpenAI.APIError>[] = [];
     for (let call = 0; call < 4; call++) {
@@ -108,10 +118,8 @@ describe("Idempotency-Key", () => {
 
   test("the same request under the same key is one turn: one after the other, at once, streamed, and never another", async () => {
     const openai = served.clientOf(await served.runtime.key("once"));
-    const keyed =
-      (key: string, changes: object = {}) =>
-      () =>
-        openai.responses.create({ ...body, ...changes, stream: false }, { headers: { "Idempotency-Key": key } });
+    const keyed = (key: string, changes: object = {}) =>
+      openai.responses.create({ ...body, ...changes, stream: false }, { headers: { "Idempotency-Key": key } });
     const first = await keyed("a");
     expect(await keyed("a")).toStrictEqual(first);
     const both = await Promise.all([keyed("b"), keyed("b"), keyed("b")]);
@@ -121,13 +129,17 @@ describe("Idempotency-Key", () => {
     expect(other).toBeInstanceOf(OpenAI.ConflictError);
     expect(other).toMatchObject({ code: "idempotency_key_reused" });
     expect((await keyed("c")).id).not.toBe(first.id);
-    await until(turnsOf(openai), (turns) => turns >= 3);
-    expect(await turnsOf(openai)()).toBe(3);
+    const events = async () =>
+      collect(await openai.responses.create({ ...body, stream: true }, { headers: { "Idempotency-Key": "d" } }));
+    const [one, two] = await Promise.all([events(), events()]);
+    expect(two).toStrictEqual(one);
+    await until(turnsOf(openai), (turns) => turns >= 4);
+    expect(await turnsOf(openai)()).toBe(4);
   });
 
   test("chat/completions: the same id, the same text", async () => {
     const openai = served.clientOf(await served.runtime.key("chatonce"));
-    const chat = () => () =>
+    const chat = () =>
       openai.chat.completions.create(
         { model: "", messages: [{ role: "user", content: hello }], max_completion_tokens: 8 },
         { headers: { "Idempotency-Key": "k" } },
@@ -136,6 +148,22 @@ describe("Idempotency-Key", () => {
     expect(two.id).toBe(one.id);
     expect(two.choices).toStrictEqual(one.choices); // drawn at random, once
     expect((await chat()).choices).toStrictEqual(one.choices);
+  });
+
+  test("what another try can't mend is not tried again by the client", async () => {
+    const headers = { "Idempotency-Key": "no-retry" };
+    await served.openai.responses.create(body, { headers });
+    let requests = 0;
+    const retrying = served.openai.withOptions({
+      maxRetries: 2,
+      fetch: (url, init) => {
+        requests++;
+        return fetch(url, init);
+      },
+    });
+    const error = await errorOf(retrying.responses.create({ ...body, max_output_tokens: 9 }, { headers }));
+    expect(error).toMatchObject({ status: 409, code: "idempotency_key_reused" });
+    expect(requests).toBe(1);
   });
 
   test("a key follows its conversation: the repeat of a follow-up is that follow-up", async () => {

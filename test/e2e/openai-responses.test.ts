@@ -110,8 +110,12 @@ describe("rejoining", () => {
       }),
     );
 
-  test("a finished response, behind every one of its events: each later one once, as it was", async () => {
-    const events = await collect(await stream({ ...seeded, max_output_tokens: 30 }));
+  test.each([
+    ["with log-probabilities", { ...seeded, include: ["message.output_text.logprobs"] } satisfies Options],
+    ["of odd characters in pieces", { temperature: 2, seed: 5 }],
+    ["cut by a stop string", { ...greedy, stop: [" owl"] }],
+  ])("a finished response %s, behind every one of its events: each later one once, as it was", async (_, options) => {
+    const events = await collect(await stream({ ...options, max_output_tokens: 30 }));
     const id = idOf(events[0]);
     expect(await rest(id)).toStrictEqual(events);
     for (const after of numbers(events)) expect(await rest(id, after)).toStrictEqual(events.slice(after + 1));
@@ -210,6 +214,8 @@ describe("background and cancel", () => {
     expect(cancelled).toMatchObject({ id: begun.id, status: "cancelled" });
     expect(await served.openai.responses.cancel(begun.id)).toStrictEqual(cancelled);
     expect((await watched).at(-1)).toMatchObject({ response: { status: "cancelled" } });
+    const replayed = served.openai.responses.stream({ response_id: begun.id });
+    expect((await replayed.finalResponse()).status).toBe("cancelled");
     const next = await create({ input: "Go on.", previous_response_id: begun.id });
     expect(next.output_text).not.toBe("");
     const { output_text: _, ...finished } = await create();
