@@ -3,6 +3,7 @@
 import { modelHost } from "../durable-objects/model-host.ts";
 import { prefixObjectName } from "../durable-objects/tenant.ts";
 import { createAdmin } from "../shared/api/admin.ts";
+import { ApiError, errorResponse } from "../shared/api/api-error.ts";
 import { createApp } from "../shared/api/app.ts";
 import { createAuthenticator } from "../shared/api/authenticate.ts";
 import { createIds } from "../shared/api/ids.ts";
@@ -12,6 +13,7 @@ import { toHex } from "../shared/bytes.ts";
 import { portOver } from "../shared/conversation/port-call.ts";
 import { createStatelessRunner } from "../shared/conversation/stateless.ts";
 import type { TenantPort } from "../shared/conversation/tenant-types.ts";
+import { AerieError } from "../shared/errors.ts";
 
 export { Conversation } from "../durable-objects/conversation.ts";
 export { Tenant } from "../durable-objects/tenant.ts";
@@ -23,7 +25,13 @@ let app: ReturnType<typeof createApp> | null = null;
 
 export default {
   fetch(request, env, context) {
-    app ??= appFor(env);
+    try {
+      app ??= appFor(env);
+    } catch (error) {
+      console.error(error);
+      const sentence = error instanceof AerieError ? error.message : "This server is not configured: its log says why.";
+      return errorResponse(new ApiError(503, "not_configured", sentence));
+    }
     return app.fetch(request, env, context);
   },
 } satisfies ExportedHandler<Env>;

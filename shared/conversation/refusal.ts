@@ -39,9 +39,8 @@ export function refusalOf(error: unknown): Refusal | null {
     return { status: 429, code: "overloaded", message, param: null, retryAfterSeconds };
   }
   if (error instanceof ModelError) {
-    const isUnknown = error.code === "model.unknown";
-    const code = isUnknown ? "model_not_found" : error.code.replace(".", "_").replace("-", "_");
-    return { status: isUnknown ? 404 : 503, code, message: error.message, param: "model" };
+    const [status, code] = modelRefusals[error.code] ?? [503, "model_unavailable"];
+    return { status, code, message: error.message, param: "model" };
   }
   if (error instanceof PromptError) return invalid(error.message, "input");
   if (error instanceof OptionError) {
@@ -50,6 +49,11 @@ export function refusalOf(error: unknown): Refusal | null {
   }
   return null;
 }
+
+const modelRefusals: Readonly<Record<string, readonly [Refusal["status"], string]>> = {
+  "model.unknown": [404, "model_not_found"],
+  "model.too-large": [400, "model_too_large"], // asking again won't help
+};
 
 function invalid(message: string, param: string): Refusal {
   return { status: 400, code: "invalid_value", message, param };
