@@ -86,15 +86,22 @@ export class BranchOperations {
       if (this.find(branch).head !== head) throw moved();
       this.#sql.exec("DELETE FROM branch WHERE id = ?", branch);
       const heads = new Set(this.#sql.exec("SELECT head FROM branch").map((row) => row.head as number | null));
-      for (const node of [...pathUp(this.#sql, head)]) {
-        const isNeeded = heads.has(node.id) || childrenOf(this.#sql, node.id).some(({ status }) => status !== "erased");
-        if (isNeeded) break;
-        eraseNode(this.#sql, node.id);
+      for (const id of this.#line(branch, head)) {
+        const isNeeded = heads.has(id) || childrenOf(this.#sql, id).some(({ status }) => status !== "erased");
+        if (!isNeeded) eraseNode(this.#sql, id);
       }
       this.#touch(this.#seconds());
       const [{ left }] = this.#sql.exec("SELECT COUNT(*) AS left FROM node WHERE status <> 'erased'");
       return heads.size === 0 && left === 0;
     });
+  }
+
+  /** The nodes of a line, the newest first: those before its head, and those that an import took out of its sight. */
+  #line(branch: number, head: number | null): number[] {
+    const made = this.#sql.exec("SELECT id FROM node WHERE branch = ? AND status <> 'erased'", branch);
+    const nodes = new Set([...pathUp(this.#sql, head)].map(({ id }) => id));
+    for (const { id } of made) nodes.add(id as number);
+    return [...nodes].sort((a, b) => b - a);
   }
 
   items(branch: number, query: ItemQuery): ItemPage {

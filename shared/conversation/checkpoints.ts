@@ -4,7 +4,7 @@ import type { SavedState } from "../engine.ts";
 import { AerieError } from "../errors.ts";
 import type { StateLayout } from "../model/state-layout.ts";
 import { droppable } from "./retention.ts";
-import type { Sql, SqlRow } from "./sql.ts";
+import { packNumbers, type Sql, type SqlRow, unpackNumbers } from "./sql.ts";
 import { cutRecurrent, cutSegment, pasteSegment, planSegments, ringShape, type Segment } from "./state-parts.ts";
 
 export type Digest = (bytes: Uint8Array) => Promise<string>;
@@ -71,8 +71,8 @@ export function writeCheckpoint(
     node,
     prepared.position,
     digest,
-    JSON.stringify(recurrent),
-    JSON.stringify(segments.map(({ start, positions, part }) => [start, positions, part])),
+    packNumbers(recurrent),
+    packNumbers(segments.flatMap(({ start, positions, part }) => [start, positions, part])),
     options.pinned ? 1 : 0,
   );
   return { segments };
@@ -93,14 +93,18 @@ export function findCheckpoint(sql: Sql, node: number): FoundCheckpoint | null {
 }
 
 function fromRow(row: SqlRow): FoundCheckpoint {
-  const segments = JSON.parse(row.segments as string) as [number, number, number][];
+  const numbers = unpackNumbers(row.segments);
+  const segments = Array.from({ length: numbers.length / 3 }, (_, at) => {
+    const [start, positions, part] = numbers.slice(3 * at);
+    return { start, positions, part };
+  });
   return {
     node: row.node as number,
     position: row.position as number,
     digest: row.digest as string,
     pinned: row.pinned === 1,
-    recurrent: JSON.parse(row.recurrent as string) as number[],
-    segments: segments.map(([start, positions, part]) => ({ start, positions, part })),
+    recurrent: unpackNumbers(row.recurrent),
+    segments,
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { STORED_SECONDS, UNLISTED_SECONDS } from "./retention.ts";
 import { SCHEMA_FORMAT } from "./schema.ts";
-import type { Sql } from "./sql.ts";
+import { packNumbers, type Sql, unpackNumbers } from "./sql.ts";
 import type { UsageTotals } from "./tenant-types.ts";
 import type { Usage } from "./types.ts";
 
@@ -28,7 +28,7 @@ export function readMeta(sql: Sql): Meta | null {
     updatedAt: row.updated_at as number,
     expiresAt: row.expires_at as number | null,
     noteDue: row.note_due as number,
-    running: JSON.parse(row.running as string) as number[],
+    running: unpackNumbers(row.running),
     usage: {
       turns: row.turns as number,
       inputTokens: row.input_tokens as number,
@@ -48,12 +48,13 @@ export function readTenant(sql: Sql): string | null {
 export function ensureMeta(sql: Sql, tenant: string, now: number): void {
   if (readMeta(sql)) return;
   sql.exec(
-    "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, 1, '[]', 0, 0, 0, 0)",
+    "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, 1, ?, 0, 0, 0, 0)",
     SCHEMA_FORMAT,
     tenant,
     now,
     now,
     now + UNLISTED_SECONDS,
+    packNumbers([]),
   );
 }
 
@@ -78,7 +79,7 @@ export function changeMeta(sql: Sql, now: number, { keep, begun = [], ended = []
      input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?`,
     now,
     isListed ? null : keep ? Math.max(meta.expiresAt ?? 0, until) : meta.expiresAt,
-    JSON.stringify(running),
+    packNumbers(running),
     usage ? 1 : 0,
     usage?.inputTokens ?? 0,
     usage?.cachedTokens ?? 0,

@@ -1,6 +1,6 @@
 /** Rows of the tree as values. */
 
-import type { Sql, SqlRow, SqlValue } from "./sql.ts";
+import { packNumbers, type Sql, type SqlRow, type SqlValue, unpackNumbers } from "./sql.ts";
 import { fromBytes } from "./token-log.ts";
 import type { InputItem, ResponseRecord, ResponseStatus, TurnRequest, Usage } from "./types.ts";
 
@@ -123,7 +123,7 @@ function fromRow(row: SqlRow): Node {
     output: row.output as string | null,
     finish: row.finish as Node["finish"],
     error: json(row.error),
-    usage: json<Usage>(row.usage),
+    usage: row.usage === null ? null : unpackUsage(row.usage),
     log:
       row.digest === null
         ? null
@@ -141,6 +141,14 @@ function fromRow(row: SqlRow): Node {
     epoch: row.epoch as number,
     attempts: row.attempts as number,
   };
+}
+
+export const packUsage = (usage: Usage): Uint8Array =>
+  packNumbers([usage.inputTokens, usage.cachedTokens, usage.outputTokens, usage.processedTokens]);
+
+function unpackUsage(value: SqlValue): Usage {
+  const [inputTokens, cachedTokens, outputTokens, processedTokens] = unpackNumbers(value);
+  return { inputTokens, cachedTokens, outputTokens, processedTokens };
 }
 
 /** Position behind a finished node's last token. */

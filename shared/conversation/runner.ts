@@ -20,7 +20,7 @@ import {
 } from "./checkpoints.ts";
 import { changeMeta } from "./meta.ts";
 import type { Admission, LoadedModel } from "./model-source.ts";
-import { findNode, type Node, type NodeLog, type StoredRequest } from "./nodes.ts";
+import { findNode, type Node, type NodeLog, packUsage, type StoredRequest } from "./nodes.ts";
 import { logFrom, nearestCheckpoint } from "./plan.ts";
 import { toLogprobRecord, toSamplingOptions } from "./sampling-record.ts";
 import type { Sql } from "./sql.ts";
@@ -320,7 +320,7 @@ class ResponseRun {
         now,
         text,
         finish,
-        JSON.stringify(usage),
+        packUsage(usage),
         kept,
         toBytes(tail),
         this.#node.id,

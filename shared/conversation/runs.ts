@@ -1,6 +1,6 @@
 /** The turns that this instance computes: started, taken over from an instance that vanished, cut into segments, stopped. */
 
-import type { Digest } from "./checkpoints.ts";
+import { type Digest, deleteCheckpoint } from "./checkpoints.ts";
 import { changeMeta, readMeta } from "./meta.ts";
 import { type Admission, BusyError, type LoadedModel, type ModelSource } from "./model-source.ts";
 import { findNode, type Node, pathUp, type StoredRequest } from "./nodes.ts";
@@ -52,6 +52,7 @@ export class Runs {
   readonly #afterRun: () => Promise<void>;
   readonly #byNode = new Map<number, Run>();
   readonly #prefills = new Map<number, { done: number; total: number }>();
+  readonly #lost = new Set<number>();
 
   /** `afterRun` is awaited as a part of each run. */
   constructor(host: RunsHost, afterRun: () => Promise<void>) {
@@ -66,6 +67,11 @@ export class Runs {
   /** How far a running response's prompt is processed. */
   prefillOf(node: number): { readonly done: number; readonly total: number } | null {
     return this.#prefills.get(node) ?? null;
+  }
+
+  /** Another instance computes this node: its news are not heard here. */
+  isLost(node: number): boolean {
+    return this.#lost.has(node);
   }
 
   start(nodes: readonly number[], whenUnread: Run["whenUnread"], loaded: LoadedModel, admission: Admission): void {
@@ -142,7 +148,10 @@ export class Runs {
       onPause: () => undefined,
       begin: null,
     };
-    for (const node of nodes) this.#byNode.set(node, run);
+    for (const node of nodes) {
+      this.#byNode.set(node, run);
+      this.#lost.delete(node);
+    }
     this.#host.wakeAt(this.#host.now() + HEARTBEAT_MILLISECONDS);
     return run;
   }
@@ -189,29 +198,43 @@ export class Runs {
       await runChoices(host, loaded, admission, run.nodes, () => run.isCancelled);
     } catch (error) {
       if (isTrap(error)) this.#host.models.discard(loaded);
-      if (!(error instanceof LeaseLost)) this.#fail(run, error);
+      if (error instanceof LeaseLost) for (const node of run.nodes) this.#lost.add(node);
+      else this.#fail(run, error);
     } finally {
       admission.release();
       this.#forget(run);
-      await this.#afterRun();
+      // Whoever waits for the run waits for its end, not for this: what could not be done is done at a later wake-up.
+      await this.#afterRun().catch((error) => this.#host.report("what follows a response was not done", error));
+    }
+  }
+
+  #fail(run: Run, error: unknown): void {
+    this.#host.report("a response failed", error);
+    try {
+      this.#writeFailure(run, error);
+    } catch (storageError) {
+      // It stays in progress: the next call or wake-up takes it over.
+      this.#host.report("a failed response was not written", storageError);
     }
   }
 
   /** What can't be computed ends as `failed`, so that nobody waits for it. */
-  #fail(run: Run, error: unknown): void {
-    this.#host.report("a response failed", error);
+  #writeFailure(run: Run, error: unknown): void {
     const { sql } = this.#host;
     const code = isTrap(error) ? "kernel_trap" : "server_error";
     const message = refusalOf(error)?.message ?? "the response could not be computed: ask again";
     const now = Math.floor(this.#host.now() / 1000);
     sql.transaction(() => {
-      for (const id of run.nodes)
+      for (const id of run.nodes) {
+        if (findNode(sql, id)?.status !== "in_progress") continue;
+        deleteCheckpoint(sql, id); // of a segment: nobody continues what failed
         sql.exec(
-          "UPDATE node SET status = 'failed', completed_at = ?, error = ?, kept = 0 WHERE id = ? AND status = 'in_progress'",
+          "UPDATE node SET status = 'failed', completed_at = ?, error = ?, kept = 0 WHERE id = ?",
           now,
           JSON.stringify({ code, message }),
           id,
         );
+      }
       changeMeta(sql, now, { ended: run.nodes });
     });
     for (const node of run.nodes) this.bell.ring(node);

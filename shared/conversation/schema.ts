@@ -15,7 +15,7 @@ const tables = `
     updated_at INTEGER NOT NULL,
     expires_at INTEGER,          -- NULL: kept until it is deleted
     note_due INTEGER NOT NULL,   -- changes that the tenant does not know of yet
-    running TEXT NOT NULL,       -- JSON: the nodes in progress
+    running BLOB NOT NULL,       -- the nodes in progress
     turns INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,
@@ -37,7 +37,7 @@ const tables = `
     output TEXT,
     finish TEXT,
     error TEXT,                  -- JSON
-    usage TEXT,                  -- JSON
+    usage BLOB,                  -- input, cached, output and processed tokens
     -- the token log
     digest TEXT,                 -- of the model whose tokens these are; NULL: no log, it has to be encoded anew
     log_parent INTEGER,          -- whose log this one continues; NULL: it begins at position 0
@@ -60,13 +60,13 @@ const tables = `
     logprobs TEXT                -- JSON, one entry per id, where the turn asks for them
   );
 
-  -- The state at one position of a node's log: lists of parts, as JSON.
+  -- The state at one position of a node's log: lists of parts, as packed numbers (sql.ts).
   CREATE TABLE checkpoint (
     node INTEGER PRIMARY KEY,
     position INTEGER NOT NULL,
     digest TEXT NOT NULL,
-    recurrent TEXT NOT NULL,     -- [part, …] in order
-    segments TEXT NOT NULL,      -- [[first position, positions, part], …] in order
+    recurrent BLOB NOT NULL,     -- part, … in order
+    segments BLOB NOT NULL,      -- first position, positions, part, … in order
     pinned INTEGER NOT NULL
   );
   CREATE TABLE part (

@@ -34,8 +34,9 @@ function told({ output, status, finishReason, usage, branch }: ResponseRecord) {
 type Told = ReturnType<typeof told>;
 
 interface Scenario {
+  readonly segmentTokens?: number;
   /** On storage that works. */
-  prepare(core: ConversationCore, object: FaultyObject): Promise<Scene>;
+  prepare(core: ConversationCore): Promise<Scene>;
 }
 
 interface Scene {
@@ -53,8 +54,8 @@ const idempotency = { key: "k", requestHash: "h" };
 /** A turn that is asked for with an idempotency key, and a follow-up behind its last choice. */
 function turnScene(options: () => Partial<TurnRequest>, before: string | null, segmentTokens = 1e9): Scenario {
   return {
-    async prepare(core, object) {
-      object.segmentTokens = segmentTokens;
+    segmentTokens,
+    async prepare(core) {
       const { branch } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
       const parent = before === null ? ({ kind: "root" } as const) : ({ kind: "branch", branch } as const);
       if (before !== null) await run(core, ask(before, { parent }));
@@ -98,9 +99,9 @@ const scenarios: Record<string, Scenario> = {
   ),
   "a turn with two choices": turnScene(() => ({ choices: 2, sampling: { ...sampled, logitBias: endless } }), null),
   "a follow-up in segments": turnScene(
-    () => ({ maxTokens: 80, sampling: { ...sampled, logitBias: endless } }),
+    () => ({ maxTokens: 40, sampling: { ...sampled, logitBias: endless } }),
     "Hello.",
-    40,
+    20,
   ),
   "a fork": pairScene(
     async (core, { first }) => {
@@ -163,16 +164,42 @@ interface Outcome {
   readonly hasFired: boolean;
 }
 
-/** Runs a scenario with a fault in its middle, then on a new instance, as a client sees it. */
-async function play(scenario: Scenario, fault: Fault | null): Promise<Outcome> {
+/** A scenario where its middle begins: played again and again from there. */
+interface Prepared {
+  readonly scenario: Scenario;
+  readonly scene: Scene;
+  readonly database: DatabaseSync;
+}
+
+async function prepare(scenario: Scenario): Promise<Prepared> {
   const database = new DatabaseSync(":memory:");
   const object = new FaultyObject(nodeSql(database), sourceOf(loaded));
+  const scene = await scenario.prepare(object.open().core);
+  await object.settled();
+  return { scenario, scene, database };
+}
+
+function copyOf(from: DatabaseSync): DatabaseSync {
+  const to = new DatabaseSync(":memory:");
+  for (const { name, sql } of from.prepare("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()) {
+    to.exec(sql as string);
+    for (const row of from.prepare(`SELECT * FROM ${name}`).all()) {
+      const values = Object.values(row);
+      to.prepare(`INSERT INTO ${name} VALUES (${values.map(() => "?").join(", ")})`).run(...values);
+    }
+  }
+  return to;
+}
+
+/** Runs a scenario with a fault in its middle, then on a new instance, as a client sees it. */
+async function play({ scenario, scene, database: from }: Prepared, fault: Fault | null): Promise<Outcome> {
+  const database = copyOf(from);
+  const object = new FaultyObject(nodeSql(database), sourceOf(loaded));
+  object.segmentTokens = scenario.segmentTokens ?? Number.POSITIVE_INFINITY;
   try {
-    const scene = await scenario.prepare(object.open().core, object);
-    await object.settled();
     const opened = attempt(() => object.open(fault));
-    // A client that hears of no end asks again; it does not wait for what an instance owes that can do nothing any more.
-    const first = opened ? await Promise.race([scene.act(opened.core).catch(() => null), silence()]) : null;
+    const first = opened && (await hear(scene.act(opened.core), fault, opened.storage.fired));
+    if (fault?.kind === "for ever") object.abandon();
     await object.settled();
     expect(checkInvariants(object.sql)).toStrictEqual([]);
     const { core } = object.open();
@@ -190,7 +217,13 @@ async function play(scenario: Scenario, fault: Fault | null): Promise<Outcome> {
   }
 }
 
-const silence = () => new Promise<null>((resolve) => setTimeout(() => resolve(null), 3000).unref());
+const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds).unref());
+
+/** What a client hears; null where the connection broke. Storage that fails for ever takes the instance along. */
+async function hear(reply: Promise<Told[]>, fault: Fault | null, fired: Promise<void>): Promise<Told[] | null> {
+  const heard = reply.catch(() => null);
+  return fault?.kind === "for ever" ? Promise.race([heard, fired.then(() => pause(15)).then(() => null)]) : heard;
+}
 
 function attempt<Result>(body: () => Result): Result | null {
   try {
@@ -202,12 +235,13 @@ function attempt<Result>(body: () => Result): Result | null {
 
 describe.each(Object.keys(scenarios))("%s", (name) => {
   test.each(["for ever", "once"] as const)("storage fails at every point, %s", { timeout: 120_000 }, async (kind) => {
-    const expected = await play(scenarios[name], null);
+    const prepared = await prepare(scenarios[name]);
+    const expected = await play(prepared, null);
     expect(expected.points).toBeGreaterThan(3);
     let at = 1;
     let failed = 0;
     for (; ; at++) {
-      const found = await play(scenarios[name], { at, kind });
+      const found = await play(prepared, { at, kind });
       if (!found.hasFired) break;
       // What storage refused once may end as a response that says so; then asking again is the client's affair.
       const isHonest = kind === "once" && found.acted.some(({ status }) => status === "failed");

@@ -18,6 +18,8 @@ export class StorageFailure extends Error {}
 class FaultySql implements Sql {
   points = 0;
   hasFired = false;
+  readonly fired: Promise<void>;
+  #resolveFired: () => void = () => undefined;
   readonly #inner: Sql;
   readonly #fault: Fault | null;
   #isInside = false;
@@ -25,6 +27,9 @@ class FaultySql implements Sql {
   constructor(inner: Sql, fault: Fault | null) {
     this.#inner = inner;
     this.#fault = fault;
+    this.fired = new Promise((resolve) => {
+      this.#resolveFired = resolve;
+    });
   }
 
   exec(query: string, ...values: SqlValue[]): SqlRow[] {
@@ -58,6 +63,7 @@ class FaultySql implements Sql {
       kind();
     } else if (this.points === at || (kind === "for ever" && this.points > at)) {
       this.hasFired = true;
+      this.#resolveFired();
       throw new StorageFailure(`point ${this.points}`);
     }
   }
@@ -65,7 +71,7 @@ class FaultySql implements Sql {
 
 export interface Instance {
   readonly core: ConversationCore;
-  readonly storage: { readonly points: number; readonly hasFired: boolean };
+  readonly storage: { readonly points: number; readonly hasFired: boolean; readonly fired: Promise<void> };
 }
 
 /** How often the platform tries a failed alarm again. */
@@ -117,6 +123,11 @@ export class FaultyObject {
   /** Resolves once nothing computes any more. */
   async settled(): Promise<void> {
     while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  /** Nothing that computes now is waited for any more. */
+  abandon(): void {
+    this.#work.clear();
   }
 
   async #alarm(wake: () => Promise<void> | undefined): Promise<void> {

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { readMeta } from "../../shared/conversation/meta.ts";
 import { findNode, isFinished, type Node } from "../../shared/conversation/nodes.ts";
-import type { Sql } from "../../shared/conversation/sql.ts";
+import { type Sql, unpackNumbers } from "../../shared/conversation/sql.ts";
 import { MAX_NODE_TOKENS } from "../../shared/conversation/token-log.ts";
 
 /**
@@ -126,10 +126,11 @@ function checkCheckpoints(sql: Sql, nodes: ReadonlyMap<number, Node>, expect: Ex
     const name = `checkpoint ${row.node}`;
     const node = nodes.get(row.node as number);
     const log = node?.log;
-    expect(log != null && !log.isCut, `${name}: its node has no log that could be continued`);
+    expect(log != null && !log.isCut && node?.status !== "failed", `${name}: its node can't be continued`);
     const position = row.position as number;
-    const segments = JSON.parse(row.segments as string) as [number, number, number][];
-    const named = [...(JSON.parse(row.recurrent as string) as number[]), ...segments.map(([, , part]) => part)];
+    const numbers = unpackNumbers(row.segments);
+    const segments = Array.from({ length: numbers.length / 3 }, (_, at) => numbers.slice(3 * at, 3 * at + 3));
+    const named = [...unpackNumbers(row.recurrent), ...segments.map(([, , part]) => part)];
     for (const part of named) expect(parts.has(part), `${name}: its part ${part} does not exist`);
     expect(new Set(named).size === named.length, `${name}: names a part twice`);
     for (const [at, [start, positions]] of segments.entries()) {

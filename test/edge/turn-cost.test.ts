@@ -1,72 +1,63 @@
-/** What a turn costs in rows of an object's storage, which is what its owner pays by. */
+/** What a turn costs in storage and compute: exactly the same behind a thousand tokens and behind a hundred thousand. */
 
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
+import { durableSql, newCounters, type StorageCounters } from "../../durable-objects/durable-sql.ts";
 import { modelHost } from "../../durable-objects/model-host.ts";
-import type { Sql, SqlRow, SqlValue } from "../../shared/conversation/sql.ts";
+import type { ResponseRecord } from "../../shared/conversation/types.ts";
 import { finished, request, sourceOf, testObject } from "../conversation/fixture.ts";
 
-interface Cost {
-  rowsRead: number;
-  rowsWritten: number;
+const ALIKE = 6; // turns before the one that counts: the newest rows and checkpoints belong to turns of one kind
+const WORDS = 20;
+const REPLY = 20;
+
+interface Cost extends StorageCounters {
+  readonly inputTokens: number;
+  readonly processedTokens: number;
 }
 
-/** As `durableSql`, and counts. */
-function countingSql(storage: DurableObjectStorage, cost: Cost): Sql {
-  return {
-    exec(query, ...values: SqlValue[]) {
-      const cursor = storage.sql.exec(query, ...values.map((v) => (v instanceof Uint8Array ? v.slice().buffer : v)));
-      const rows = cursor.toArray() as Record<string, unknown>[];
-      cost.rowsRead += cursor.rowsRead;
-      cost.rowsWritten += cursor.rowsWritten;
-      return rows.map((row) =>
-        Object.fromEntries(
-          Object.entries(row).map(([name, value]) => [
-            name,
-            value instanceof ArrayBuffer ? new Uint8Array(value) : value,
-          ]),
-        ),
-      ) as SqlRow[];
-    },
-    transaction: (body) => storage.transactionSync(body),
-  };
-}
-
-/** The cost of the last of `turns` follow-ups, by a new instance. */
-async function costOfTurn(turns: number): Promise<Cost & { processedTokens: number }> {
+/** Of a short turn, by a new instance, in a conversation of about `length` tokens. */
+async function costOfTurn(length: number): Promise<Cost> {
   const loaded = await modelHost(env).load("fledgling-2m");
+  const { windowSize, eosIds } = loaded.model.config;
   const stub = env.CONVERSATIONS.get(env.CONVERSATIONS.newUniqueId());
   return runInDurableObject(stub, async (_, { storage }) => {
-    const cost: Cost = { rowsRead: 0, rowsWritten: 0 };
-    const object = testObject(countingSql(storage, cost), sourceOf(loaded));
-    const sampling = {
-      ...request(loaded.id, "").sampling,
-      logitBias: loaded.model.config.eosIds.map((id) => [id, -100] as const),
-    };
-    let parent = 0;
-    let processedTokens = 0;
-    for (let turn = 0; turn < turns; turn++) {
-      const conversation = object.open();
-      Object.assign(cost, { rowsRead: 0, rowsWritten: 0 });
-      const next = request(loaded.id, "And then?", {
-        parent: parent === 0 ? { kind: "root" } : { kind: "node", node: parent },
-        maxTokens: 20,
-        sampling,
-      });
-      const [response] = await finished(await conversation.turn(next, { quiet: true }));
-      parent = response.node;
-      processedTokens = response.usage?.processedTokens ?? 0;
+    const counters = newCounters();
+    const object = testObject(durableSql(storage, counters), sourceOf(loaded, { tokensPerYield: 64 }));
+    const sampling = { ...request(loaded.id, "").sampling, logitBias: eosIds.map((id) => [id, -100] as const) };
+    let last: ResponseRecord | null = null;
+    const end = () => (last?.usage?.inputTokens ?? 0) + (last?.usage?.outputTokens ?? 0);
+    const say = async (words: number): Promise<number> => {
+      const before = end();
+      const parent = last ? ({ kind: "node", node: last.node } as const) : ({ kind: "root" } as const);
+      const turn = request(loaded.id, Array(words).fill("and").join(" "), { parent, maxTokens: REPLY, sampling });
+      [last] = await finished(await object.open().turn(turn, { quiet: true }));
       await object.settled();
-    }
-    return { ...cost, processedTokens };
+      return end() - before;
+    };
+
+    await say(WORDS);
+    const alike = await say(WORDS);
+    const frame = alike - WORDS; // what a turn has besides its words
+    await say(length - end() - (ALIKE + 1) * alike);
+    // The turn that counts begins where a segment does.
+    await say(windowSize - ((end() + frame + ALIKE * alike) % windowSize));
+    for (let turn = 0; turn < ALIKE; turn++) await say(WORDS);
+    expect(end() % windowSize).toBe(0);
+
+    Object.assign(counters, newCounters());
+    await say(WORDS);
+    const { inputTokens, processedTokens } = (last as unknown as ResponseRecord).usage ?? {};
+    return { ...counters, inputTokens: inputTokens ?? 0, processedTokens: processedTokens ?? 0 };
   });
 }
 
-test("a turn costs the same rows and the same tokens in a short conversation and in a long one", async () => {
-  // Where the window's newest segment ends within the turn, it is written as two parts: compare turns that are alike.
-  const short = await costOfTurn(8);
-  const long = await costOfTurn(8 + 64);
-  expect(long).toStrictEqual(short);
-  expect(short).toMatchObject({ rowsWritten: 12 });
+test("rows, bytes and tokens are equal at 1 k and at 100 k", { timeout: 240_000 }, async () => {
+  const { inputTokens: short, ...shortCost } = await costOfTurn(1_000);
+  const { inputTokens: long, ...longCost } = await costOfTurn(100_000);
+  expect(long).toBeGreaterThan(99_000);
+  expect(short).toBeLessThan(1_100);
+  expect(longCost).toStrictEqual(shortCost);
+  expect(shortCost.rowsWritten).toBe(11); // docs/deploy.md says what that costs
 });

@@ -1,0 +1,21 @@
+/** SIGKILL in the middle of turns, the short form: what was acknowledged is neither lost nor doubled. */
+
+import { expect, test } from "vitest";
+import { killRounds } from "./kill-rounds.ts";
+
+const ROUNDS = 12;
+const seed = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 31)); // another one every time: report it
+
+test("a killed runtime goes on as if nothing had happened", { timeout: 240_000 }, async () => {
+  const report = await killRounds({ rounds: ROUNDS, seed });
+  const { problems, phases, kills, acknowledgedBefore, acknowledged, retried } = report;
+  const histogram = Object.entries(phases).map(([phase, count]) => `${phase} ${count}`);
+  console.log(
+    `${kills} kills, seed ${seed}: ${histogram.join(", ")}; ` +
+      `${acknowledgedBefore} of ${acknowledged} events acknowledged before a kill, ${retried} requests sent again`,
+  );
+  expect(problems).toStrictEqual([]);
+  expect(kills).toBeGreaterThanOrEqual(ROUNDS);
+  expect(phases.prefill).toBeGreaterThan(0);
+  expect(phases.decode).toBeGreaterThan(0);
+});
