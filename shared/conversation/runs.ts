@@ -45,6 +45,15 @@ interface Run {
   begin: (() => void) | null;
 }
 
+/** A turn that may be computed: its model, and leave to use it. */
+interface Ready {
+  readonly loaded: LoadedModel;
+  readonly admission: Admission;
+}
+
+/** Trying again would not help. */
+class GivenUp extends Error {}
+
 export class Runs {
   /** Rings whenever a node's log or status has changed. */
   readonly bell = new Bell();
@@ -76,7 +85,7 @@ export class Runs {
 
   start(nodes: readonly number[], whenUnread: Run["whenUnread"], loaded: LoadedModel, admission: Admission): void {
     const run = this.#register(nodes, whenUnread);
-    run.done = this.#execute(run, loaded, admission);
+    run.done = this.#drive(run, { loaded, admission });
     this.#host.keepAlive(run.done);
   }
 
@@ -98,7 +107,7 @@ export class Runs {
         nodes.map(({ id }) => id),
         "go on",
       );
-      run.done = this.#resume(run, nodes);
+      run.done = this.#drive(run, null);
       this.#host.keepAlive(run.done);
     }
   }
@@ -156,32 +165,62 @@ export class Runs {
     return run;
   }
 
-  async #resume(run: Run, nodes: readonly Node[]): Promise<void> {
-    const { sql, models } = this.#host;
-    const request = nodes[0].request as StoredRequest;
-    let admission: Admission | null = null;
+  /** Computes a turn to its end; after an error from the log again, since most errors pass (storage, a load that broke off). */
+  async #drive(run: Run, begun: Ready | null): Promise<void> {
+    let lastError: unknown = null;
     try {
-      if (nodes.some(({ attempts }) => attempts >= MAX_ATTEMPTS))
-        throw new Error(`given up after ${MAX_ATTEMPTS} attempts that made no progress`);
-      const loaded = await models.load(request.model);
-      if (nodes.some(({ log }) => log?.digest !== loaded.digest))
-        throw new Error("the model was replaced while the response was being generated");
-      admission = models.admit(loaded);
-      // The new epoch fences off whoever ran it before, should it still be alive somewhere.
-      sql.transaction(() => {
-        for (const { id } of nodes)
-          sql.exec("UPDATE node SET epoch = epoch + 1, attempts = attempts + 1 WHERE id = ?", id);
-      });
-      await this.#execute(run, loaded, admission);
-    } catch (error) {
-      admission?.release();
+      for (let attempt = 0, ready = begun; ; attempt++, ready = null) {
+        try {
+          ready ??= await this.#takeUp(run);
+          if (ready) await this.#compute(run, ready);
+          return;
+        } catch (error) {
+          if (error instanceof LeaseLost) {
+            for (const node of run.nodes) this.#lost.add(node);
+            return;
+          }
+          // It stays in progress until there is room.
+          if (error instanceof BusyError) return this.#host.wakeAt(this.#host.now() + 1000 * error.retryAfterSeconds);
+          const isGivenUp = error instanceof GivenUp || attempt >= MAX_ATTEMPTS;
+          if (isGivenUp) return this.#fail(run, lastError ?? error);
+          this.#host.report("a response is computed again from its log", error);
+          lastError = error;
+        }
+      }
+    } finally {
       this.#forget(run);
-      if (error instanceof BusyError) this.#host.wakeAt(this.#host.now() + 1000 * error.retryAfterSeconds);
-      else this.#fail(run, error);
+      // Whoever waits for the run waits for its end, not for this: what could not be done is done at a later wake-up.
+      await this.#afterRun().catch((error) => this.#host.report("what follows a response was not done", error));
     }
   }
 
-  async #execute(run: Run, loaded: LoadedModel, admission: Admission): Promise<void> {
+  /** Makes the turn this instance's own. null: it is over. */
+  async #takeUp(run: Run): Promise<Ready | null> {
+    const { sql, models } = this.#host;
+    const running = () =>
+      run.nodes.map((id) => findNode(sql, id)).filter((node) => node?.status === "in_progress") as Node[];
+    const nodes = running();
+    if (nodes.length === 0) return null;
+    if (nodes.some(({ attempts }) => attempts >= MAX_ATTEMPTS))
+      throw new GivenUp(`given up after ${MAX_ATTEMPTS} attempts that made no progress`);
+    const loaded = await models.load((nodes[0].request as StoredRequest).model);
+    if (nodes.some(({ log }) => log?.digest !== loaded.digest))
+      throw new GivenUp("the model was replaced while the response was being generated");
+    const admission = models.admit(loaded);
+    try {
+      // The new epoch fences off whoever ran it before, should it still be alive somewhere.
+      sql.transaction(() => {
+        for (const { id } of running())
+          sql.exec("UPDATE node SET epoch = epoch + 1, attempts = attempts + 1 WHERE id = ?", id);
+      });
+    } catch (error) {
+      admission.release();
+      throw error;
+    }
+    return { loaded, admission };
+  }
+
+  async #compute(run: Run, { loaded, admission }: Ready): Promise<void> {
     const host = {
       sql: this.#host.sql,
       digest: this.#host.digest,
@@ -198,13 +237,9 @@ export class Runs {
       await runChoices(host, loaded, admission, run.nodes, () => run.isCancelled);
     } catch (error) {
       if (isTrap(error)) this.#host.models.discard(loaded);
-      if (error instanceof LeaseLost) for (const node of run.nodes) this.#lost.add(node);
-      else this.#fail(run, error);
+      throw error;
     } finally {
       admission.release();
-      this.#forget(run);
-      // Whoever waits for the run waits for its end, not for this: what could not be done is done at a later wake-up.
-      await this.#afterRun().catch((error) => this.#host.report("what follows a response was not done", error));
     }
   }
 

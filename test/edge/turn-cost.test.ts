@@ -25,7 +25,10 @@ async function costOfTurn(length: number): Promise<Cost> {
   return runInDurableObject(stub, async (_, { storage }) => {
     const counters = newCounters();
     const object = testObject(durableSql(storage, counters), sourceOf(loaded, { tokensPerYield: 64 }));
-    const sampling = { ...request(loaded.id, "").sampling, logitBias: eosIds.map((id) => [id, -100] as const) };
+    // Always the same reply, never its end: texts of equal length.
+    const word = loaded.tokenizer.encode("and and")[1];
+    const logitBias = [[word, 100] as const, ...eosIds.map((id) => [id, -100] as const)];
+    const sampling = { ...request(loaded.id, "").sampling, logitBias };
     let last: ResponseRecord | null = null;
     const end = () => (last?.usage?.inputTokens ?? 0) + (last?.usage?.outputTokens ?? 0);
     const say = async (words: number): Promise<number> => {
