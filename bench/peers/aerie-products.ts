@@ -30,7 +30,8 @@ export function aerieProduct(
 ): Product {
   const { rows, columns, M } = shape;
   const isRg8 = dtype === "rg8";
-  const words = isRg8 || kernels.rg4ReadsWords() ? 1 : 0;
+  const WORDS = 1; // assembly/activations.ts
+  const form = !isRg8 ? kernels.rg4Form() : M === 1 ? kernels.rg8MatvecForm() : WORDS;
   const S = M === 1 ? 1 : 4; // tokens that the activations interleave
   const tokens = Math.ceil(M / S) * S;
   const matrixBytes = tilesBytes(dtype, rows, columns);
@@ -45,7 +46,7 @@ export function aerieProduct(
   const x = allocate(4 * M * columns);
   const y = allocate(4 * M * Math.ceil(rows / TILE_ROWS) * TILE_ROWS);
   const rowScales = allocate(4 * rows);
-  const q = allocate(tokens * columns * (words ? 2 : 1));
+  const q = allocate(tokens * columns * 2);
   const scales = allocate(4 * tokens * (columns / 32 + Math.ceil(columns / 256)));
   const scratch = allocate((isRg8 ? kernels.rg8ScratchBytes : kernels.rg4ScratchBytes)(columns));
   new Float32Array(memory.buffer, x, M * columns).set(
@@ -63,7 +64,7 @@ export function aerieProduct(
     weightBytes: matrixBytes + 4 * rows,
     run(times) {
       for (let i = 0; i < times; i++) {
-        quantise(x, 4 * columns, q, scales, M, columns, S, words, 0);
+        quantise(x, 4 * columns, q, scales, M, columns, S, form, 0);
         if (M === 1) matvec(w, rowScales, 0, q, scales, y, rows, columns);
         else gemm(w, rowScales, 0, q, scales, y, 4 * rows, rows, columns, M, scratch);
         w += matrixBytes;

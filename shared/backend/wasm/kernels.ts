@@ -21,14 +21,15 @@ const names = [
   "packRg8",
   "readLoop",
   "rg4BlockMatvec",
+  "rg4Form",
   "rg4Gemm",
   "rg4Matvec",
-  "rg4ReadsWords",
   "rg4Row",
   "rg4ScratchBytes",
   "rg8BlockMatvec",
   "rg8Gemm",
   "rg8Matvec",
+  "rg8MatvecForm",
   "rg8Row",
   "rg8ScratchBytes",
   "rgLru",
@@ -81,7 +82,7 @@ export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memo
   return exports as Kernels;
 }
 
-/** Rows of rg4 weights −8 … 7 times activations −127 … 127, both at their extremes, against sums of integers. */
+/** Rows of small weights times activations −127 … 127, both at their extremes, against sums of integers: the dots of rg4 and rg8. */
 function dotIsRight(module: WebAssembly.Module): boolean {
   const memory = new WebAssembly.Memory({ initial: 2 });
   const kernels = instantiate(module, memory);
@@ -89,18 +90,29 @@ function dotIsRight(module: WebAssembly.Module): boolean {
     i ? PAGE_BYTES + at : at,
   );
   const activations = new Float32Array(memory.buffer, x, K);
-  const bytes = new Uint8Array(memory.buffer, tile, 288);
-  const integer = (row: number, k: number) => ((row * 7 + k * 5) % 16) - 8;
   for (let k = 0; k < K; k++) activations[k] = k % 3 === 0 ? 127 : k % 3 === 1 ? -127 : k;
-  for (let row = 0; row < 16; row++) {
-    for (let k = 0; k < K; k++) bytes[(k >> 3) * 64 + row * 4 + (k & 3)] |= (integer(row, k) + 8) << (k & 4);
-    bytes.fill(1, 256 + row * 2, 258 + row * 2);
-  }
   new Float32Array(memory.buffer, rowScales, 16).fill(1);
-  kernels.quantise(x, K * 4, q, scales, 1, K, 1, kernels.rg4ReadsWords(), 0);
-  kernels.rg4Matvec(tile, rowScales, 0, q, scales, y, 16, K);
   const found = new Float32Array(memory.buffer, y, 16);
-  return found.every(
-    (sum, row) => sum === activations.reduce((expected, value, k) => expected + value * integer(row, k), 0),
-  );
+  const areSums = (weight: (row: number, k: number) => number) =>
+    found.every((sum, row) => sum === activations.reduce((expected, value, k) => expected + value * weight(row, k), 0));
+
+  const nibble = (row: number, k: number) => ((row * 7 + k * 5) % 16) - 8;
+  const rg4 = new Uint8Array(memory.buffer, tile, 288);
+  for (let row = 0; row < 16; row++) {
+    for (let k = 0; k < K; k++) rg4[(k >> 3) * 64 + row * 4 + (k & 3)] |= (nibble(row, k) + 8) << (k & 4);
+  }
+  rg4.fill(1, 256); // block scales
+  kernels.quantise(x, K * 4, q, scales, 1, K, 1, kernels.rg4Form(), 0);
+  kernels.rg4Matvec(tile, rowScales, 0, q, scales, y, 16, K);
+  if (!areSums(nibble)) return false;
+
+  const byte = (row: number, k: number) => ((row * 7 + k * 5) % 255) - 127;
+  const rg8 = new Int8Array(memory.buffer, tile, 528);
+  for (let row = 0; row < 16; row++) {
+    for (let k = 0; k < K; k++) rg8[(k >> 2) * 64 + row * 4 + (k & 3)] = byte(row, k);
+  }
+  rg8.fill(1, 512);
+  kernels.quantise(x, K * 4, q, scales, 1, K, 1, kernels.rg8MatvecForm(), 0);
+  kernels.rg8Matvec(tile, rowScales, 0, q, scales, y, 16, K);
+  return areSums(byte);
 }

@@ -18,17 +18,23 @@ export interface Counters {
 // Tokens that the GEMMs interleave (assembly/tile.ts).
 const TILE_TOKENS = 4;
 
+// The numbers of assembly/activations.ts.
+const forms = { bytes: 0, words: 1, signs: 2 } as const;
+const bytesPerActivation = (form: number): number => (form === forms.bytes ? 1 : 2);
+
 export class Matmul {
   readonly #kernels: Kernels;
   readonly #memory: KernelMemory;
   readonly #counters: Counters;
-  readonly #rg4ReadsWords: boolean;
+  readonly #rg4Form: number;
+  readonly #rg8MatvecForm: number;
 
   constructor(kernels: Kernels, memory: KernelMemory, counters: Counters) {
     this.#kernels = kernels;
     this.#memory = memory;
     this.#counters = counters;
-    this.#rg4ReadsWords = kernels.rg4ReadsWords() !== 0;
+    this.#rg4Form = kernels.rg4Form();
+    this.#rg8MatvecForm = kernels.rg8MatvecForm();
   }
 
   /** x Wᵀ + bias for the `index`-th matrix of w, on columns `from` … of x, into `y`, whose rows are `rowBytes` apart. `bias` 0: none. */
@@ -60,8 +66,8 @@ export class Matmul {
       }
       case "rg8":
       case "rg4": {
-        const words = dtype === "rg8" || this.#rg4ReadsWords;
-        this.#quantisedProduct(dtype, this.#quantise(x, from, columns, words), matrix, bias, x.rows, y, rowBytes);
+        const quantised = this.#quantise(x, from, columns, this.#form(dtype, x.rows));
+        this.#quantisedProduct(dtype, quantised, matrix, bias, x.rows, y, rowBytes);
         return;
       }
       default:
@@ -90,23 +96,29 @@ export class Matmul {
     gemm(at, rowScales, bias, q, scales, y, rowBytes, rows, columns, T, scratch);
   }
 
-  #quantise(x: Tensor, from: number, columns: number, words: boolean): Quantised {
-    const made = this.#find(x as WasmTensor, from, columns, words);
+  /** The form in which the kernel for T tokens reads them. */
+  #form(dtype: "rg8" | "rg4", T: number): number {
+    if (dtype === "rg4") return this.#rg4Form;
+    return T === 1 ? this.#rg8MatvecForm : forms.words;
+  }
+
+  #quantise(x: Tensor, from: number, columns: number, form: number): Quantised {
+    const made = this.#find(x as WasmTensor, from, columns, form);
     if (made) return made;
     const S = x.rows === 1 ? 1 : TILE_TOKENS;
     const tokens = Math.ceil(x.rows / S) * S;
     const blocks = Math.ceil(columns / BLOCK_COLUMNS);
     const groups = Math.ceil(columns / ACTIVATION_GROUP);
-    const q = this.#memory.allocate(tokens * blocks * BLOCK_COLUMNS * (words ? 2 : 1));
+    const q = this.#memory.allocate(tokens * blocks * BLOCK_COLUMNS * bytesPerActivation(form));
     const scales = this.#memory.allocate(tokens * (blocks + groups) * 4);
     const padded = columns % BLOCK_COLUMNS === 0 ? 0 : this.#memory.allocate(ACTIVATION_GROUP * 4);
-    this.#kernels.quantise(atOf(x) + 4 * from, 4 * x.columns, q, scales, x.rows, columns, S, words ? 1 : 0, padded);
-    return this.#keep(x as WasmTensor, { at: atOf(x), from, columns, words, q, scales });
+    this.#kernels.quantise(atOf(x) + 4 * from, 4 * x.columns, q, scales, x.rows, columns, S, form, padded);
+    return this.#keep(x as WasmTensor, { at: atOf(x), from, columns, form, q, scales });
   }
 
-  #find({ at, quantised }: WasmTensor, from: number, columns: number, words: boolean): Quantised | null {
+  #find({ at, quantised }: WasmTensor, from: number, columns: number, form: number): Quantised | null {
     for (const made of quantised) {
-      const isSame = made.at === at && made.from === from && made.columns === columns && made.words === words;
+      const isSame = made.at === at && made.from === from && made.columns === columns && made.form === form;
       if (isSame && this.#memory.isOpen(made.scope)) return made;
     }
     return null;
@@ -129,7 +141,7 @@ export class Matmul {
         this.product(x, m * columns, w, m, weightAt(b) + 4 * m * rows, y.at + 4 * m * rows, 4 * y.columns);
       return;
     }
-    const { q, scales } = this.#quantiseBlocks(x as WasmTensor, columns, dtype === "rg8" || this.#rg4ReadsWords);
+    const { q, scales } = this.#quantiseBlocks(x as WasmTensor, columns, this.#form(dtype, 1));
     const matvec = dtype === "rg8" ? this.#kernels.rg8BlockMatvec : this.#kernels.rg4BlockMatvec;
     matvec(at, weightAt(b), q, scales, y.at, matrices.length, rows, columns);
     this.#counters.multiplyAdds += matrices.length * rows * columns;
@@ -137,16 +149,16 @@ export class Matmul {
   }
 
   /** A single token whose every `columns` are quantised apart. */
-  #quantiseBlocks(x: WasmTensor, columns: number, words: boolean): Quantised {
-    const made = this.#find(x, -1, columns, words);
+  #quantiseBlocks(x: WasmTensor, columns: number, form: number): Quantised {
+    const made = this.#find(x, -1, columns, form);
     if (made) return made;
     const blocks = x.columns / columns;
-    const q = this.#memory.allocate(x.columns * (words ? 2 : 1));
+    const q = this.#memory.allocate(x.columns * bytesPerActivation(form));
     const scales = this.#memory.allocate(
       blocks * (columns / BLOCK_COLUMNS + Math.ceil(columns / ACTIVATION_GROUP)) * 4,
     );
-    this.#kernels.quantiseBlocks(x.at, q, scales, blocks, columns, words ? 1 : 0);
-    return this.#keep(x, { at: x.at, from: -1, columns, words, q, scales });
+    this.#kernels.quantiseBlocks(x.at, q, scales, blocks, columns, form);
+    return this.#keep(x, { at: x.at, from: -1, columns, form, q, scales });
   }
 
   /** factor · row n of w, into y: what `embed` looks up. */

@@ -15,7 +15,7 @@ export interface Quantised {
   readonly at: number;
   readonly from: number;
   readonly columns: number;
-  readonly words: boolean;
+  readonly form: number;
   readonly q: number;
   readonly scales: number;
   readonly scope: { readonly depth: number; readonly id: number };

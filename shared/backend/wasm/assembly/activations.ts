@@ -6,13 +6,19 @@
  * S tokens are interleaved, so that one token's four bytes are splat with one load: S = 1 for matvec, 4 for GEMM. "Quad" = 4 k.
  *
  *    bytes  (rg4, relaxed)        [S tokens][quad][S] int8 k0 k1 k2 k3                     K bytes a token
- *    words  (rg4 baseline, rg8)   [S tokens][quad][(k0 k2), (k1 k3)][S] 2 × int16          2K bytes a token
+ *    words  (baseline, rg8 GEMM)  [S tokens][quad][(k0 k2), (k1 k3)][S] 2 × int16          2K bytes a token
+ *    signs  (rg8 relaxed matvec)  [quad][max(q, 0), max(−q, 0)] 4 × int8                   2K bytes, S = 1 alone
  *    scales                       [S tokens][group]{ [32-block][S] seed: 2 × int16, [S] f32 scale }
  *
  * A seed is −8 · Σ q over the block's k with k mod 4 in {0, 1} and in {2, 3}: it takes the nibbles' offset 8 out again (rg4.ts).
  */
 
 export const GROUP = 256;
+
+/** The forms of activations, drawn above. */
+export const BYTES = 0;
+export const WORDS = 1;
+export const SIGNS = 2;
 
 /** Below this a group counts as zero; 127 / max must stay finite. */
 const SMALLEST: f32 = 1e-30;
@@ -21,17 +27,17 @@ const SMALLEST: f32 = 1e-30;
 export function quantise(
   x: usize, //        (T K) f32
   rowBytes: usize, // from one token's row to the next
-  q: usize, //        ⌈T/S⌉ · S · K₃₂ bytes, twice that for words
+  q: usize, //        ⌈T/S⌉ · S · K₃₂ bytes, twice that for words and signs
   scales: usize, //   ⌈T/S⌉ · S · (K₃₂/32 + ⌈K₃₂/256⌉) · 4 bytes
   T: i32,
   K: i32,
   S: i32,
-  words: bool,
+  form: i32,
   padded: usize, //   room for one group of f32, used when K is no multiple of 32
 ): void {
   const blocks = (K + 31) >> 5;
   const groups = (K + GROUP - 1) / GROUP;
-  const qBytes = <usize>(S * blocks * 32) << (words ? 1 : 0);
+  const qBytes = <usize>(S * blocks * 32) << (form != BYTES ? 1 : 0);
   const scaleBytes = <usize>(S * (blocks + groups)) << 2;
   if (T % S) {
     const last = <usize>(T / S);
@@ -41,24 +47,24 @@ export function quantise(
   for (let t = 0; t < T; t++) {
     const tile = <usize>(t / S);
     const slot = <usize>(t % S) << 2;
-    quantiseToken(x, q + tile * qBytes + slot, scales + tile * scaleBytes + slot, K, <usize>S << 2, words, padded);
+    quantiseToken(x, q + tile * qBytes + slot, scales + tile * scaleBytes + slot, K, <usize>S << 2, form, padded);
     x += rowBytes;
   }
 }
 
 /** One token (B·K), every K of which begin new blocks and groups: what the block-diagonal gates read. K: a multiple of 32. */
-export function quantiseBlocks(x: usize, q: usize, scales: usize, B: i32, K: i32, words: bool): void {
+export function quantiseBlocks(x: usize, q: usize, scales: usize, B: i32, K: i32, form: i32): void {
   const groups = (K + GROUP - 1) / GROUP;
   for (let b = 0; b < B; b++) {
-    quantiseToken(x, q, scales, K, 4, words, 0);
+    quantiseToken(x, q, scales, K, 4, form, 0);
     x += <usize>K << 2;
-    q += <usize>K << (words ? 1 : 0);
+    q += <usize>K << (form != BYTES ? 1 : 0);
     scales += <usize>((K >> 5) + groups) << 2;
   }
 }
 
 /** One token into its slot; `step` is the distance from one piece of 4 bytes to this token's next. */
-function quantiseToken(x: usize, q: usize, scales: usize, K: i32, step: usize, words: bool, padded: usize): void {
+function quantiseToken(x: usize, q: usize, scales: usize, K: i32, step: usize, form: i32, padded: usize): void {
   for (let k = 0; k < K; k += GROUP) {
     let size = min(GROUP, K - k);
     let from = x;
@@ -78,18 +84,22 @@ function quantiseToken(x: usize, q: usize, scales: usize, K: i32, step: usize, w
       storeSeed(scales, i16x8.add(i16x8.add(q0, q1), i16x8.add(q2, q3)));
       if (step == 4) {
         // One token: its pieces are neighbours.
-        if (words) {
+        if (form == WORDS) {
           v128.store(q, evenThenOdd(q0));
           v128.store(q, evenThenOdd(q1), 16);
           v128.store(q, evenThenOdd(q2), 32);
           v128.store(q, evenThenOdd(q3), 48);
+          q += 64;
+        } else if (form == SIGNS) {
+          storeSigns(q, i8x16.narrow_i16x8_s(q0, q1));
+          storeSigns(q + 32, i8x16.narrow_i16x8_s(q2, q3));
           q += 64;
         } else {
           v128.store(q, i8x16.narrow_i16x8_s(q0, q1));
           v128.store(q, i8x16.narrow_i16x8_s(q2, q3), 16);
           q += 32;
         }
-      } else if (words) {
+      } else if (form == WORDS) {
         scatter(q, step, evenThenOdd(q0));
         scatter(q + 4 * step, step, evenThenOdd(q1));
         scatter(q + 8 * step, step, evenThenOdd(q2));
@@ -152,6 +162,15 @@ const ROUNDER_BITS = 0x4b400000;
   v128.store32_lane(to + step, fourPieces, 1);
   v128.store32_lane(to + 2 * step, fourPieces, 2);
   v128.store32_lane(to + 3 * step, fourPieces, 3);
+}
+
+/** Four quads: of each the positive numbers, then the negative ones without their sign. */
+// @ts-ignore: decorator
+@inline function storeSigns(to: usize, sixteen: v128): void {
+  const positive = i8x16.max_s(sixteen, i8x16.splat(0));
+  const negative = i8x16.max_s(i8x16.neg(sixteen), i8x16.splat(0));
+  v128.store(to, i32x4.shuffle(positive, negative, 0, 4, 1, 5));
+  v128.store(to, i32x4.shuffle(positive, negative, 2, 6, 3, 7), 16);
 }
 
 /** `sums`: the block's activations added up by k mod 8, each at most 4 · 127. */

@@ -1,5 +1,7 @@
 /** What the kernel modules export. One source, two modules: with relaxed SIMD and without. */
 
+import { BYTES, SIGNS, WORDS } from "./activations";
+
 export { quantise, quantiseBlocks } from "./activations";
 export { add } from "./add";
 export { conv1d } from "./conv1d";
@@ -18,7 +20,12 @@ export { rope } from "./rope";
 export { softCap } from "./soft-cap";
 export { vectorMath } from "./vector-math";
 
-/** Whether this module's quantised kernels read activations as int16 pairs ("words") or bytes (activations.ts). */
-export function rg4ReadsWords(): bool {
-  return !ASC_FEATURE_RELAXED_SIMD;
+/** The form in which this module's rg4 kernels read activations (activations.ts). */
+export function rg4Form(): i32 {
+  return ASC_FEATURE_RELAXED_SIMD ? BYTES : WORDS;
+}
+
+/** As `rg4Form`, for the matvecs of rg8; its GEMM reads words. */
+export function rg8MatvecForm(): i32 {
+  return ASC_FEATURE_RELAXED_SIMD ? SIGNS : WORDS;
 }

@@ -1,5 +1,5 @@
 /**
- * rg8: weights of 8 bits.   y[n] = rowScale[n] · Σ_groups xScale · Σ_blocks blockScale · Σ_k weight · q[k].  Baseline SIMD, exact integers.
+ * rg8: weights of 8 bits.   y[n] = rowScale[n] · Σ_groups xScale · Σ_blocks blockScale · Σ_k weight · q[k].  Exact integers in both modules.
  *
  *    [tile of 16 rows][block of 32 k]  528 bytes = 8.25 bits a weight, read as one stream
  *      [quad 0..7][r 0..3] 16 B   rows 4r … 4r+3, each k = 4 quad … 4 quad + 3:
@@ -9,13 +9,17 @@
  *      [16 rows] int8             block scales of 32 weights, 0 … 127
  *    row scales: (N₁₆) f32 after the last tile
  *
- * Two shifts give the even and the odd bytes as i16, and `dot_i16x8_s` with (k0 k2) or (k1 k3) splat leaves one row in each i32 lane.
- * A group is exact in i32: 256 · 127 · 127 · 127 < 2³⁰.
+ * An activation's four numbers are splat, so that an i32 lane is a row. A group is exact in i32: 256 · 127 · 127 · 127 < 2³⁰.
+ * - Baseline, and every GEMM: two shifts give the even and the odd bytes as i16, for `dot_i16x8_s` with (k0 k2) and (k1 k3).
+ * - Relaxed matvec: the relaxed dot multiplies bytes, if one side has 7 bits without a sign. Positive and negative activations apart
+ *   have that: Σ w · q = Σ w · max(q, 0) − Σ w · max(−q, 0). Two dots and no shifts; where the host has VNNI or its like, one
+ *   instruction each.
  */
 
 import { GROUP } from "./activations";
 import { addGroup16, dot16, nextBias, plusScaled, storeSixteen, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS } from "./tile";
 
+const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 const BLOCK_BYTES: usize = 528;
 const PANEL_BLOCK_BYTES: usize = 512;
 
@@ -29,15 +33,36 @@ export function rg8Matvec(w: usize, rowScales: usize, bias: usize, q: usize, sca
       let i0 = i32x4.splat(0), i1 = i0, i2 = i0, i3 = i0;
       const size = min(GROUP, K - k);
       for (let b = 0; b < size; b += 32) {
-        let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+        let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
         for (let end = w + 512; w < end; w += 64) {
-          const x02 = v128.load32_splat(x);
-          const x13 = v128.load32_splat(x, 4);
-          a0 = addBytes(a0, v128.load(w), x02, x13);
-          a1 = addBytes(a1, v128.load(w, 16), x02, x13);
-          a2 = addBytes(a2, v128.load(w, 32), x02, x13);
-          a3 = addBytes(a3, v128.load(w, 48), x02, x13);
+          const xa = v128.load32_splat(x);
+          const xb = v128.load32_splat(x, 4);
+          const w0 = v128.load(w);
+          const w1 = v128.load(w, 16);
+          const w2 = v128.load(w, 32);
+          const w3 = v128.load(w, 48);
+          if (RELAXED) {
+            a0 = dot7(a0, w0, xa);
+            a1 = dot7(a1, w1, xa);
+            a2 = dot7(a2, w2, xa);
+            a3 = dot7(a3, w3, xa);
+            b0 = dot7(b0, w0, xb);
+            b1 = dot7(b1, w1, xb);
+            b2 = dot7(b2, w2, xb);
+            b3 = dot7(b3, w3, xb);
+          } else {
+            a0 = dot16(dot16(a0, evenBytes(w0), xa), oddBytes(w0), xb);
+            a1 = dot16(dot16(a1, evenBytes(w1), xa), oddBytes(w1), xb);
+            a2 = dot16(dot16(a2, evenBytes(w2), xa), oddBytes(w2), xb);
+            a3 = dot16(dot16(a3, evenBytes(w3), xa), oddBytes(w3), xb);
+          }
           x += 8;
+        }
+        if (RELAXED) {
+          a0 = i32x4.sub(a0, b0);
+          a1 = i32x4.sub(a1, b1);
+          a2 = i32x4.sub(a2, b2);
+          a3 = i32x4.sub(a3, b3);
         }
         const scales8 = v128.load(w);
         const scales07 = i16x8.extend_low_i8x16_s(scales8);
@@ -87,9 +112,11 @@ export function rg8BlockMatvec(w: usize, bias: usize, q: usize, scales: usize, y
   return i16x8.shr_s(w, 8);
 }
 
+/** The activation must be the second operand, 0 … 127: hosts disagree about its top bit, and about nothing else. */
 // @ts-ignore: decorator
-@inline function addBytes(sum: v128, w: v128, x02: v128, x13: v128): v128 {
-  return dot16(dot16(sum, evenBytes(w), x02), oddBytes(w), x13);
+@inline function dot7(sum: v128, w: v128, x: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
+  return unreachable();
 }
 
 /** Bytes that `rg8Gemm` needs at `scratch`. */
