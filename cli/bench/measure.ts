@@ -42,10 +42,15 @@ export interface Rate {
 export function rate(amount: number, seconds: readonly number[]): Rate {
   const rates = seconds.map((s) => amount / s).sort((a, b) => a - b);
   const mean = rates.reduce((a, b) => a + b, 0) / rates.length;
-  const middle = rates.length / 2;
   return {
     best: rates[rates.length - 1],
-    median: (rates[Math.ceil(middle) - 1] + rates[Math.floor(middle)]) / 2,
+    median: median(rates),
     sd: Math.sqrt(rates.reduce((sum, r) => sum + (r - mean) ** 2, 0) / Math.max(1, rates.length - 1)),
   };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
 }

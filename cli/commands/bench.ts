@@ -20,9 +20,10 @@ import {
 import { OptionError } from "../../shared/errors.ts";
 import { presets } from "../../shared/model/presets.ts";
 import { type RingDType, stateLayout } from "../../shared/model/state-layout.ts";
-import { type Arm, interleave, type Rate, rate } from "../bench/measure.ts";
+import { type Arm, interleave, median, type Rate, rate } from "../bench/measure.ts";
 import { randomWeights } from "../bench/random-weights.ts";
 import { createReadLoop } from "../bench/read-loop.ts";
+import { stepProducts } from "../bench/step-products.ts";
 import { loadKernels } from "../kernels.ts";
 import { embeddingOption, openModel, ringOption, weightsOption } from "../model-argument.ts";
 import { formatBytes, formatCount, progress } from "../progress.ts";
@@ -41,7 +42,9 @@ interface BenchOptions {
 }
 
 export const benchCommand = new Command("bench")
-  .description("Measure prefill (pp) and decode (tg) speed on one thread, against this machine's own read loop.")
+  .description(
+    "Measure prefill (pp) and decode (tg) speed on one thread, against this machine's own read loop; how much of a step is not matrix products.",
+  )
   .argument("[model]", "a model; without it, --shape gives random weights")
   .addOption(new Option("--shape <name>", "random weights of this shape").choices(Object.keys(presets)))
   .addOption(weightsOption().default("rg4"))
@@ -65,6 +68,8 @@ interface Test {
   readonly tokensPerSecond: Rate;
   readonly weightGBps: number;
   readonly readLoopFraction: number;
+  /** Of a decode step, the part of its time that its matrix products alone do not take, median over all tokens; null for other tests. */
+  readonly otherShare: number | null;
 }
 
 async function bench(path: string | undefined, options: BenchOptions): Promise<void> {
@@ -117,6 +122,8 @@ async function measure(model: Model, backend: WasmBackend, options: BenchOptions
   const logits = new Float32Array(model.config.vocabSize);
   const arms: Arm[] = [];
   const meta = new Map<string, { test: string; depth: number; tokens: number; weightBytes: number }>();
+  const multiply = stepProducts(model);
+  const otherShares = new Map<number, number[]>();
   for (const depth of depths) {
     const saved = depth === 0 ? null : await prefilled(model, tokens.slice(0, depth));
     let state = createState(model);
@@ -138,10 +145,26 @@ async function measure(model: Model, backend: WasmBackend, options: BenchOptions
       });
     };
     if (prompt > 0) add(`pp${prompt}`, prompt, () => prefill(model, state, tokens.slice(0, prompt)));
-    if (generate > 0)
-      add(`tg${generate}`, generate, async () => {
-        for (const token of tokens.slice(0, generate)) await step(model, state, token, logits);
-      });
+    if (generate === 0) continue;
+    add(`tg${generate}`, generate, async () => {
+      for (const token of tokens.slice(0, generate)) await step(model, state, token, logits);
+    });
+    // A step and its products alone, in turns: what disturbs the one disturbs the other.
+    const shares: number[] = [];
+    otherShares.set(depth, shares);
+    arms.push({
+      name: `products @ ${depth}`,
+      prepare,
+      async run() {
+        for (const token of tokens.slice(0, generate)) {
+          const start = performance.now();
+          await step(model, state, token, logits);
+          const middle = performance.now();
+          multiply();
+          shares.push(1 - (performance.now() - middle) / (middle - start));
+        }
+      },
+    });
   }
   const loop = "read loop";
   const readLoop = createReadLoop(loadKernels());
@@ -156,11 +179,10 @@ async function measure(model: Model, backend: WasmBackend, options: BenchOptions
   const bar = progress("measuring", formatCount);
   const samples = await interleave(arms, repeats, bar.update);
   bar.stop();
-  const loopRate = rate((readLoop.bytes * loopsPerSample) / 1e9, samples[samples.length - 1].seconds);
-  const tests = samples.slice(0, -1).map(({ name, seconds }) => {
-    const facts = meta.get(name);
-    if (!facts) throw new TypeError(`no facts about ${name}`);
-    const { test, depth, tokens: count, weightBytes: bytes } = facts;
+  const secondsOf = (arm: string) => samples.find(({ name }) => name === arm)?.seconds ?? [];
+  const loopRate = rate((readLoop.bytes * loopsPerSample) / 1e9, secondsOf(loop));
+  const tests = [...meta].map(([name, { test, depth, tokens: count, weightBytes: bytes }]) => {
+    const seconds = secondsOf(name);
     const gbps = rate(bytes / 1e9, seconds);
     return {
       test,
@@ -168,9 +190,10 @@ async function measure(model: Model, backend: WasmBackend, options: BenchOptions
       tokensPerSecond: rate(count, seconds),
       weightGBps: gbps.best,
       readLoopFraction: gbps.best / loopRate.best,
+      otherShare: test.startsWith("tg") ? median(otherShares.get(depth) ?? []) : null,
     };
   });
-  const unit = { test: loop, depth: 0, tokensPerSecond: { best: 0, median: 0, sd: 0 } };
+  const unit = { test: loop, depth: 0, tokensPerSecond: { best: 0, median: 0, sd: 0 }, otherShare: null };
   return [...tests, { ...unit, weightGBps: loopRate.best, readLoopFraction: 1 }];
 }
 
@@ -211,17 +234,18 @@ function table({ machine, model, tests }: Report): string {
     `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, 1 thread`,
     `${model.name}, ${model.backend}, ${formatBytes(model.weightBytes)} of weights, ${formatBytes(model.memoryBytes)} in all`,
     "",
-    `${"test".padEnd(18)}${"best".padStart(10)}${"median".padStart(10)}${"± sd".padStart(9)} tokens/s${"weights".padStart(14)}${"of read loop".padStart(15)}`,
+    `${"test".padEnd(18)}${"best".padStart(10)}${"median".padStart(10)}${"± sd".padStart(9)} tokens/s${"weights".padStart(14)}${"of read loop".padStart(15)}${"not products".padStart(15)}`,
   ];
-  for (const { test, depth, tokensPerSecond, weightGBps, readLoopFraction } of tests) {
+  for (const { test, depth, tokensPerSecond, weightGBps, readLoopFraction, otherShare } of tests) {
     const name = depth > 0 ? `${test} @ ${depth}` : test;
     const { best, median, sd } = tokensPerSecond;
+    const share = otherShare === null ? "" : `${(100 * otherShare).toFixed(1)} %`;
     const rates =
       best > 0
         ? [best, median].map((x) => x.toFixed(1).padStart(10)).join("") + sd.toFixed(1).padStart(9)
         : " ".repeat(29);
     lines.push(
-      `${name.padEnd(18)}${rates}${"".padEnd(9)}${`${weightGBps.toFixed(1)} GB/s`.padStart(14)}${readLoopFraction.toFixed(2).padStart(15)}`,
+      `${name.padEnd(18)}${rates}${"".padEnd(9)}${`${weightGBps.toFixed(1)} GB/s`.padStart(14)}${readLoopFraction.toFixed(2).padStart(15)}${share.padStart(15)}`.trimEnd(),
     );
   }
   return `${lines.join("\n")}\n`;

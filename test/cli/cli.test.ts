@@ -213,9 +213,11 @@ describe("aerie bench", () => {
       "tg8 @ 100",
       "read loop @ 0",
     ]);
-    for (const { test, tokensPerSecond, weightGBps, readLoopFraction } of tests) {
+    for (const { test, tokensPerSecond, weightGBps, readLoopFraction, otherShare } of tests) {
       expect(weightGBps).toBeGreaterThan(0);
       expect(readLoopFraction).toBeGreaterThan(0);
+      if (test.startsWith("tg")) expect(otherShare).toBeLessThan(1);
+      else expect(otherShare).toBeNull();
       if (test !== "read loop") expect(tokensPerSecond.best).toBeGreaterThanOrEqual(tokensPerSecond.median);
     }
   });
@@ -235,6 +237,7 @@ interface BenchReport {
     readonly tokensPerSecond: { readonly best: number; readonly median: number; readonly sd: number };
     readonly weightGBps: number;
     readonly readLoopFraction: number;
+    readonly otherShare: number | null;
   }[];
 }
 

@@ -26,6 +26,8 @@ export interface WasmOptions {
 
 export interface WasmBackend extends Backend {
   readonly memory: KernelMemory;
+  /** The kernels that run here. */
+  readonly module: WebAssembly.Module;
   /** Counts since the backend was made. */
   readonly counters: Readonly<Counters>;
 }
@@ -59,6 +61,7 @@ export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options
     name: `wasm (${chosen.name})`,
     maxTokens,
     memory,
+    module: chosen.module,
     counters,
 
     weight: (role, shape, dtype) => weightWriter(memory, role, shape, dtype),
