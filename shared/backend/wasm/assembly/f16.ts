@@ -16,7 +16,7 @@ export function f16Matmul(
 ): void {
   for (let n = 0; n < N; n += 16) {
     for (let to = scratch, end = scratch + (<usize>K << 6); to < end; to += 16, w += 8)
-      v128.store(to, f16ToF32x4(v128.load16x4_u(w)));
+      v128.store(to, f16ToF32x4(v128.load16x4_s(w)));
     f32Tile(scratch, bias, x, xBytes, y + (<usize>n << 2), rowBytes, min(N - n, 16), K, T);
     bias = nextBias(bias, 64);
   }
@@ -26,5 +26,5 @@ export function f16Matmul(
 export function f16Row(w: usize, n: i32, y: usize, K: i32, factor: f32): void {
   let at = w + <usize>(n >> 4) * <usize>K * TILE_BYTES_PER_K + (<usize>(n & 15) << 1);
   for (let end = y + (<usize>K << 2); y < end; y += 4, at += TILE_BYTES_PER_K)
-    store<f32>(y, f32x4.extract_lane(f16ToF32x4(i32x4.splat(<i32>load<u16>(at))), 0) * factor);
+    store<f32>(y, f32x4.extract_lane(f16ToF32x4(i32x4.splat(<i32>load<i16>(at))), 0) * factor);
 }

@@ -2,16 +2,14 @@
 
 // In memory, because V8 13.6 rebuilds a v128 constant at every use.
 const CONSTANTS = memory.data<u32>([
-  0x7fff, 0x7fff, 0x7fff, 0x7fff,
-  0x8000, 0x8000, 0x8000, 0x8000,
+  0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000, // sign, five bits of exponent and ten of mantissa of an f32
   0x77800000, 0x77800000, 0x77800000, 0x77800000, // 2¹¹² as f32: moves the exponent's bias from 15 to 127
 ], 16);
 
-/** Four halves, zero-extended to i32 lanes. Finite numbers, subnormals included: multiplying by a power of two is exact. */
+/** Four halves, sign-extended to i32 lanes. Finite numbers, subnormals included: multiplying by a power of two is exact. */
 // @ts-ignore: decorator
 @inline export function f16ToF32x4(halves: v128): v128 {
-  const magnitude = f32x4.mul(i32x4.shl(v128.and(halves, v128.load(CONSTANTS)), 13), v128.load(CONSTANTS, 32));
-  return v128.or(magnitude, i32x4.shl(v128.and(halves, v128.load(CONSTANTS, 16)), 16));
+  return f32x4.mul(v128.and(i32x4.shl(halves, 13), v128.load(CONSTANTS)), v128.load(CONSTANTS, 16));
 }
 
 export function f32ToF16(x: f32): u16 {

@@ -65,7 +65,7 @@ export function ringRound(dtype: i32, x: usize, T: i32, G: i32, K: i32, g: i32, 
 }
 
 function widenRow(from: usize, to: usize, K: i32): void {
-  for (let end = to + (<usize>K << 2); to < end; to += 16, from += 8) v128.store(to, f16ToF32x4(v128.load16x4_u(from)));
+  for (let end = to + (<usize>K << 2); to < end; to += 16, from += 8) v128.store(to, f16ToF32x4(v128.load16x4_s(from)));
 }
 
 function narrowRow(from: usize, to: usize, K: i32): void {
