@@ -12,7 +12,7 @@ export function arenaBytes(config: ModelConfig, maxTokens: number, logitRows: nu
     Math.ceil(T / 4) * 4 * (Math.ceil(columns / 32) * 32 * 2 + Math.ceil(columns / 32) * 5) + 4096;
   const panel = (columns: number) => Math.max(columns * 64, Math.ceil(columns / 32) * 512) + 4096; // f16 tile or GEMM panel
   const recurrent = tensor(D) + product(D) + 7 * tensor(E) + 2 * product(E) + tensor(D) + 2 * panel(D) + 8 * panel(E);
-  const window = 2 * (windowKeys + T) * K * 4 + (windowKeys + K + 8) * 4;
+  const window = 2 * (windowKeys + T) * K * 4 + (2 * windowKeys + K + 16) * 4;
   const attention =
     tensor(D) +
     product(D) +

@@ -42,7 +42,7 @@ export function attend(
   memory.scope(() => {
     const rowsBytes = (earlier + T) * K * 4;
     const dense = rings.map(() => memory.allocate(rowsBytes));
-    const scores = memory.allocate(4 * (windowKeys + 4));
+    const scores = memory.allocate(2 * 4 * (windowKeys + 4)); // of two heads
     const stored = memory.allocate(4 * K);
     for (let g = 0; g < kvHeads; g++) {
       for (const [at, { rows, scales, dtype, W }] of rings.entries()) {
