@@ -5,8 +5,10 @@
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import OpenAI from "openai";
+import { openTextSide } from "../cli/model-argument.ts";
 import { Runtime } from "../test/e2e/runtime.ts";
 import { curvePlot } from "./curve-plot.ts";
 
@@ -39,8 +41,10 @@ interface Measured extends Storage {
   readonly latencyMs: { readonly best: number; readonly median: number };
 }
 
-// Greedy, one token, never an end token: the same work every time.
-const turn = { model: MODEL, temperature: 0, max_output_tokens: 1, extra: { logit_bias: { "1": -100, "6": -100 } } };
+// One token, always the same: the same work every time, and texts of equal length.
+const { tokenizer } = await openTextSide(fileURLToPath(new URL(`../models/${MODEL}`, import.meta.url)));
+const word = tokenizer.encode("and and")[1];
+const turn = { model: MODEL, temperature: 0, max_output_tokens: 1, extra: { logit_bias: { [word]: 100 }, seed: 1 } };
 
 const logged: Storage[] = [];
 const runtime = await Runtime.start({
@@ -76,7 +80,10 @@ async function bench(): Promise<void> {
     for (let more = 0; more < 3; more++)
       await api.responses.create({ ...turnOf("Hello!"), previous_response_id: warmUp });
     await new Promise((resolve) => setTimeout(resolve, 100)); // their logs
-    for (const [at, { id }] of heads.entries()) {
+    // Whoever comes first meets the coldest caches: every length does in its turn.
+    const order = heads.map((_, at) => (at + Math.max(0, round)) % heads.length);
+    for (const at of order) {
+      const { id } = heads[at];
       logged.length = 0;
       const begun = performance.now();
       const response = await api.responses.create({ ...turnOf("And then?"), previous_response_id: id });
