@@ -4,10 +4,20 @@ import { eraseItem, eraseNode } from "./erase.ts";
 import { changeMeta, ensureMeta } from "./meta.ts";
 import { childrenOf, findNode, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
 import { RefusedError } from "./refusal.ts";
+import { checkTexts } from "./row-size.ts";
 import type { Sql, SqlRow } from "./sql.ts";
 import type { BranchRecord, ConversationItem, InputItem, ItemPage, ItemQuery } from "./types.ts";
 
 type Metadata = Readonly<Record<string, string>>;
+
+/**
+ * Lines of one object. All of them are told to the tenant in each note and lie in one row of its catalogue, 25 bytes each,
+ * those that were deleted too.
+ */
+export const MAX_BRANCHES = 10_000;
+
+/** Texts in a page, but for its first item: a page crosses an RPC boundary, which takes 32 MiB, and is one reply. */
+const MAX_PAGE_BYTES = 4 * 2 ** 20;
 
 export interface BranchHost {
   readonly tenant: string;
@@ -47,6 +57,12 @@ export class BranchOperations {
       const start = node === null ? null : findNode(this.#sql, node);
       if (node !== null && (!start || start.status === "erased"))
         throw new RefusedError(404, "response_not_found", "there is no such response to start the conversation at");
+      if (this.#sql.exec("SELECT id FROM branch LIMIT 1 OFFSET ?", MAX_BRANCHES - 1).length > 0)
+        throw new RefusedError(
+          409,
+          "too_many_forks",
+          `the conversation was forked ${MAX_BRANCHES} times, the most there is room for: delete some, or begin anew`,
+        );
       const head = items.length > 0 ? this.#insertItems(null, start, items, now) : node;
       const [row] = this.#sql.exec(
         "INSERT INTO branch (created_at, head, metadata) VALUES (?, ?, ?) RETURNING *",
@@ -142,16 +158,17 @@ export class BranchOperations {
 
   /** The messages from the root to a node, `withReply` to its own reply too. */
   page(head: number, { order, limit, after }: ItemQuery, withReply: boolean): ItemPage {
-    const newestFirst = (function* (sql: Sql) {
-      for (const node of pathUp(sql, head)) yield* itemsOf(node, withReply || node.id !== head).reverse();
-    })(this.#sql);
-    const ordered = order === "desc" ? newestFirst : [...newestFirst].reverse();
     const items: ConversationItem[] = [];
     let isPast = after === undefined;
-    for (const item of ordered) {
-      if (isPast && items.length === limit) return { items, hasMore: true };
-      if (isPast) items.push(item);
-      else isPast = item.node === after?.node && item.index === after.index;
+    let bytes = 0;
+    for (const item of itemsAlong(this.#sql, head, order, withReply)) {
+      if (!isPast) {
+        isPast = item.node === after?.node && item.index === after.index;
+        continue;
+      }
+      bytes += 3 * item.content.length; // UTF-8 at most
+      if (items.length === limit || (items.length > 0 && bytes > MAX_PAGE_BYTES)) return { items, hasMore: true };
+      items.push(item);
     }
     if (!isPast) throw new RefusedError(404, "item_not_found", "after: there is no such item", { param: "after" });
     return { items, hasMore: false };
@@ -164,6 +181,7 @@ export class BranchOperations {
   }
 
   #insertItems(branch: number | null, parent: Node | null, items: readonly InputItem[], now: number): number {
+    checkTexts([parent?.instructions ?? null, parent?.system ?? null, JSON.stringify(items)]);
     const id = nextNodeId(this.#sql);
     insertNode(this.#sql, {
       id,
@@ -185,6 +203,29 @@ export class BranchOperations {
 
   #seconds(): number {
     return Math.floor(this.#host.now() / 1000);
+  }
+}
+
+/** From the root to a node or back. One node's texts are in memory at a time: all of them may be more than there is. */
+function* itemsAlong(
+  sql: Sql,
+  head: number,
+  order: ItemQuery["order"],
+  withReply: boolean,
+): Generator<ConversationItem> {
+  const said = (node: Node) => itemsOf(node, withReply || node.id !== head);
+  if (order === "desc") {
+    for (const node of pathUp(sql, head)) yield* said(node).reverse();
+    return;
+  }
+  const path: number[] = [];
+  for (let at: number | null = head; at !== null; ) {
+    path.push(at);
+    at = (sql.exec("SELECT parent FROM node WHERE id = ?", at)[0]?.parent ?? null) as number | null;
+  }
+  for (const id of path.reverse()) {
+    const node = findNode(sql, id);
+    if (node) yield* said(node);
   }
 }
 

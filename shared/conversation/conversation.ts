@@ -13,6 +13,7 @@ import { findNode, insertNode, type Node, nextNodeId, type StoredRequest, toReco
 import { planTurn, type TurnPlan } from "./plan.ts";
 import { eventStream, finishedRecord } from "./readers.ts";
 import { answering, RefusedError } from "./refusal.ts";
+import { checkTexts } from "./row-size.ts";
 import { Runs, type RunsHost } from "./runs.ts";
 import { toSamplingOptions } from "./sampling-record.ts";
 import { prepareSchema } from "./schema.ts";
@@ -77,6 +78,7 @@ export class ConversationCore implements ConversationPort {
         const loaded = await this.#host.models.load(request.model);
         toSamplingOptions(request.sampling, loaded.model.config.vocabSize); // refused before anything begins
         const plan = planTurn(this.#host.sql, loaded, parent, request);
+        checkTexts([plan.instructions, plan.system, JSON.stringify(request.input)]);
         const admission = this.#host.models.admit(loaded);
         let nodes: number[] | null = null;
         try {

@@ -7,6 +7,22 @@ import type { Sampled } from "../sampler/sampler.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { LogprobRecord, SamplingRecord } from "./types.ts";
 
+/** The model's own distribution. */
+export const plainSampling: SamplingRecord = {
+  temperature: 1,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  typicalP: 1,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  logitBias: [],
+  seed: "0",
+  logprobs: false,
+  topLogprobs: 0,
+};
+
 /** Throws an `OptionError` for values that the sampler does not take, a bias of a token that the model lacks included. */
 export function toSamplingOptions(record: SamplingRecord, vocabSize: number): SamplingOptions {
   const { logitBias, seed, ...rest } = record;

@@ -17,6 +17,7 @@ import {
 } from "./nodes.ts";
 import { allItems, logFrom, nearestCheckpoint } from "./plan.ts";
 import { RefusedError } from "./refusal.ts";
+import { plainSampling } from "./sampling-record.ts";
 import { MAX_ITEMS_BYTES, readStateFile, type Sections, type StateHeader, writeStateFile } from "./state-file.ts";
 import { appendIds, fromBytes, MAX_NODE_TOKENS, toBytes } from "./token-log.ts";
 import type { InputItem } from "./types.ts";
@@ -164,20 +165,7 @@ const logOf = ({ position, replyTokens }: StateHeader, digest: string): NodeLog 
 /** An imported response was asked for elsewhere; what is kept of its request is the model. */
 const importedRequest = (model: string): StoredRequest => ({
   model,
-  sampling: {
-    temperature: 1,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    typicalP: 1,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: "0",
-    logprobs: false,
-    topLogprobs: 0,
-  },
+  sampling: plainSampling,
   maxTokens: 1,
   stop: [],
   metadata: {},

@@ -9,6 +9,9 @@ const ROW_IDS = 2 ** 16;
 /** A node has less than this many ids. */
 export const MAX_NODE_TOKENS = 2 ** 22;
 
+/** JSON of a row's log-probabilities: 64 tokens with 20 others each take 0.2 MB, with pieces as long as they may be 6 MB. */
+const MAX_LOGPROBS_LENGTH = 500_000; // of UTF-16, 1.5 MB of UTF-8 at most
+
 const firstKey = (node: number): number => node * MAX_NODE_TOKENS;
 
 /** Adds ids behind the first `index` ones of a node. `logprobs`, if given, has one entry per id. */
@@ -22,6 +25,12 @@ export function appendIds(
   for (let at = 0; at < ids.length; at += ROW_IDS) {
     const row = ids.slice(at, at + ROW_IDS);
     const extra = logprobs ? JSON.stringify(logprobs.slice(at, at + ROW_IDS)) : null;
+    if (logprobs && extra !== null && extra.length > MAX_LOGPROBS_LENGTH && row.length > 1) {
+      const half = at + Math.ceil(row.length / 2);
+      appendIds(sql, node, index + at, ids.slice(at, half), logprobs.slice(at, half));
+      appendIds(sql, node, index + half, ids.slice(half, at + row.length), logprobs.slice(half, at + row.length));
+      continue;
+    }
     sql.exec("INSERT INTO log (id, ids, logprobs) VALUES (?, ?, ?)", firstKey(node) + index + at, toBytes(row), extra);
   }
 }

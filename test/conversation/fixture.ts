@@ -4,6 +4,7 @@ import { createHash, createHmac } from "node:crypto";
 import { ConversationCore, type ConversationHost } from "../../shared/conversation/conversation.ts";
 import type { Admission, LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
 import { ModelError } from "../../shared/conversation/model-source.ts";
+import { plainSampling } from "../../shared/conversation/sampling-record.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
 import type { CatalogueNote } from "../../shared/conversation/tenant-types.ts";
 import type {
@@ -16,20 +17,7 @@ import type {
   TurnRequest,
 } from "../../shared/conversation/types.ts";
 
-export const greedy: SamplingRecord = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: "0",
-  logprobs: false,
-  topLogprobs: 0,
-};
+export const greedy: SamplingRecord = { ...plainSampling, temperature: 0 };
 
 export const sampled: SamplingRecord = { ...greedy, temperature: 1, seed: "20261122" };
 
