@@ -10,6 +10,8 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     reporters: ["default", "./test/summary-reporter.ts"],
+    // What an operator's log is for, and 500 lines here.
+    onConsoleLog: (line) => !line.startsWith('{"event":"turn"'),
     projects: [
       {
         extends: true,

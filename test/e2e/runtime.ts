@@ -22,7 +22,7 @@ export interface RuntimeOptions {
   readonly isUnconfigured?: boolean;
   /** In place of wrangler.toml's rate limit. */
   readonly requestsPerMinute?: number;
-  /** Every line that the Worker logs. Default: they go to this process's output. */
+  /** Every line that the Worker logs. Default: all but those about turns go to this process's output. */
   readonly onLog?: (line: string) => void;
 }
 
@@ -100,12 +100,12 @@ export class Runtime {
   }
 
   #miniflareOptions(): ReturnType<typeof convertV4MiniflareOptions> {
-    const { onLog } = this.#options;
+    const onLog = this.#options.onLog ?? logOthers;
     const { workerOptions } = unstable_getMiniflareWorkerOptions(join(root, "wrangler.toml"));
     const { AERIE_SECRET: _, ...vars } = (workerOptions.bindings ?? {}) as Record<string, string>;
     return convertV4MiniflareOptions({
       cf: false,
-      ...(onLog && { handleStructuredLogs: ({ message }: { message: string }) => onLog(message) }),
+      handleStructuredLogs: ({ message }: { message: string }) => onLog(message),
       host: "127.0.0.1",
       port: 0,
       resourcePersistencePath: this.#persist,
@@ -141,4 +141,8 @@ function readModules(): V4ModuleDefinition[] {
       path: join(bundle, file),
       contents: readFileSync(join(bundle, file)),
     }));
+}
+
+function logOthers(line: string): void {
+  if (!line.startsWith('{"event":"turn"')) console.log(line);
 }
