@@ -11,6 +11,8 @@ declare namespace Cloudflare {
     readonly RATE_LIMIT: RateLimit;
     /** JSON (model-catalogue.ts). */
     readonly AERIE_MODELS: string;
+    /** Compute per event of an object before a turn is cut; default 10 (compute-pace.ts). */
+    readonly AERIE_SEGMENT_SECONDS?: string;
     /** Absent until somebody sets it. */
     readonly AERIE_SECRET?: string;
   }

@@ -1,6 +1,7 @@
 /** How long a model computes before it lets the event loop run. Counted, not timed: clocks stand still while a Worker computes. */
 
 import { isMatrix } from "../shared/backend/packed.ts";
+import { AerieError } from "../shared/errors.ts";
 import type { ModelConfig } from "../shared/model/config.ts";
 import { elements, weightTable } from "../shared/model/weight-table.ts";
 import { weightLeaves } from "../shared/model/weight-tree.ts";
@@ -45,5 +46,16 @@ export const yieldToEvents = (): Promise<void> => scheduler.wait(0);
 // An event of an object may compute for 30 s by default (wrangler.toml asks for more); cut long before that.
 const SEGMENT_SECONDS = 10;
 
-/** Tokens that one event may process before a turn ends its segment. Prefill is faster: the bound is what decoding takes. */
-export const segmentTokens = (config: ModelConfig): number => Math.ceil(SEGMENT_SECONDS / secondsPerToken(config));
+/**
+ * Tokens that one event may process before a turn ends its segment. Prefill is faster: the bound is what decoding takes.
+ * `seconds` is the variable AERIE_SEGMENT_SECONDS.
+ */
+export function segmentTokens(config: ModelConfig, seconds: string | undefined): number {
+  const limit = seconds === undefined ? SEGMENT_SECONDS : Number(seconds);
+  if (!(limit > 0))
+    throw new AerieError(
+      "segments",
+      `AERIE_SEGMENT_SECONDS: expected a number above 0, found ${JSON.stringify(seconds)}`,
+    );
+  return Math.ceil(limit / secondsPerToken(config));
+}

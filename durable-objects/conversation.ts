@@ -56,7 +56,7 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
 
   #createCore(tenant: string): ConversationCore {
     const { storage } = this.ctx;
-    const { TENANTS, AERIE_SECRET } = this.env;
+    const { TENANTS, AERIE_SECRET, AERIE_SEGMENT_SECONDS } = this.env;
     const secrets = createSecrets(AERIE_SECRET);
     const object = this.ctx.id.toString();
     const catalogue = () => TENANTS.get(TENANTS.idFromName(tenant));
@@ -69,7 +69,7 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
       sign: (bytes) => secrets.mac("state-file", bytes),
       now: () => Date.now(),
       sleep: (milliseconds) => scheduler.wait(milliseconds),
-      segmentTokens: ({ model }) => segmentTokens(model.config),
+      segmentTokens: ({ model }) => segmentTokens(model.config, AERIE_SEGMENT_SECONDS),
       wakeAt: (milliseconds) => this.#wakeAt(milliseconds),
       keepAlive: (work) => this.ctx.waitUntil(work.finally(() => this.#logTurn())),
       report: (what, error) => console.error(what, error),

@@ -1,5 +1,6 @@
 /** The conversation core's database in a Durable Object's storage. */
 
+import { checkRow } from "../shared/conversation/row-size.ts";
 import type { Sql, SqlRow, SqlValue } from "../shared/conversation/sql.ts";
 
 /** What an owner pays by (rows), and what moves (bytes of texts and BLOBs). Counted by the runtime and here, since the start. */
@@ -15,6 +16,7 @@ export const newCounters = (): StorageCounters => ({ rowsRead: 0, rowsWritten: 0
 export function durableSql(storage: DurableObjectStorage, counters: StorageCounters = newCounters()): Sql {
   return {
     exec(query, ...values) {
+      checkRow(query, values); // the local runtime takes larger rows than a deployment does
       const cursor = storage.sql.exec(query, ...values.map(toBinding));
       const rows = cursor.toArray().map((row) => {
         const copy: SqlRow = {};

@@ -78,7 +78,7 @@ const allowed: Record<string, string[]> = {
   "durable-objects": ["shared"],
   workers: ["shared", "durable-objects"],
   cli: ["shared"],
-  bench: ["shared", "cli", "test/e2e/runtime.ts"],
+  bench: ["shared", "cli", "test/e2e/runtime.ts", "test/e2e/overload.ts"],
   test: ["shared", "durable-objects", "workers", "cli"],
   "vitest.config.ts": [],
 };

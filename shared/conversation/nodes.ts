@@ -41,6 +41,7 @@ export interface Node {
   readonly log: NodeLog | null;
   readonly choice: number;
   readonly cached: number;
+  readonly processed: number;
   readonly epoch: number;
   readonly attempts: number;
 }
@@ -96,6 +97,7 @@ export function insertNode(sql: Sql, node: NewNode): void {
     cut: 0,
     choice: node.choice ?? 0,
     cached: node.cached ?? 0,
+    processed: 0,
     epoch: node.epoch ?? 1,
     attempts: 0,
   };
@@ -138,6 +140,7 @@ function fromRow(row: SqlRow): Node {
           },
     choice: row.choice as number,
     cached: row.cached as number,
+    processed: row.processed as number,
     epoch: row.epoch as number,
     attempts: row.attempts as number,
   };

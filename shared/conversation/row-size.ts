@@ -44,6 +44,6 @@ export function checkTexts(texts: readonly (string | null)[]): void {
 /** As SQLite stores it: text as UTF-8. Encoding a text only to count it is spared where it can't be much. */
 function bytesOf(value: SqlValue): number {
   if (value instanceof Uint8Array) return value.length;
-  if (typeof value !== "string") return 8;
+  if (typeof value !== "string") return value === null ? 0 : 8;
   return value.length < 10_000 ? 3 * value.length : new TextEncoder().encode(value).length;
 }

@@ -102,6 +102,7 @@ class ResponseRun {
 
   #state: State;
   #basis: Basis = NO_BASIS;
+  #processedBefore = 0; // in segments that an instance before this one computed
   #segmentStart = 0; //   tokensProcessed when this segment began
   #unlogged: number[] = [];
   #unloggedLogprobs: LogprobRecord[] = [];
@@ -167,6 +168,7 @@ class ResponseRun {
     if (found && saved) {
       this.#state = restoreState(model, saved);
       this.#basis = found;
+      if (found.node === this.#node.id) this.#processedBefore = this.#node.processed;
     }
   }
 
@@ -261,7 +263,8 @@ class ResponseRun {
     );
     this.#basis = sql.transaction(() => {
       this.#checkLease();
-      sql.exec("UPDATE node SET attempts = 0 WHERE id = ?", this.#node.id);
+      const processed = this.#processedBefore + this.#state.tokensProcessed;
+      sql.exec("UPDATE node SET attempts = 0, processed = ? WHERE id = ?", processed, this.#node.id);
       return writeCheckpoint(sql, this.#node.id, modelDigest, prepared);
     });
   }
@@ -306,7 +309,7 @@ class ResponseRun {
       inputTokens: this.#promptEnd,
       cachedTokens: this.#node.cached,
       outputTokens: this.#output.ids.length,
-      processedTokens: this.#state.tokensProcessed,
+      processedTokens: this.#processedBefore + this.#state.tokensProcessed,
     };
     const now = Math.floor(this.#host.now() / 1000);
     const text = this.#text();

@@ -4,7 +4,7 @@ import { createState, prefill, restoreState, type SavedState, saveState } from "
 import { loadCheckpoint, NO_BASIS, prepareCheckpoint, writeCheckpoint } from "./checkpoints.ts";
 import type { ConversationHost } from "./conversation.ts";
 import { ensureMeta } from "./meta.ts";
-import type { LoadedModel } from "./model-source.ts";
+import type { Admission, LoadedModel } from "./model-source.ts";
 import {
   findNode,
   insertNode,
@@ -93,6 +93,23 @@ export async function importState<Placed>(
   file: ReadableStream<Uint8Array>,
   place: (node: number) => Placed,
 ): Promise<Placed> {
+  let admission: Admission | null = null;
+  try {
+    return await importAdmitted(host, branch, file, place, (loaded) => {
+      admission = host.models.admit(loaded); // two states' worth of memory, before any of it is read
+    });
+  } finally {
+    (admission as Admission | null)?.release();
+  }
+}
+
+async function importAdmitted<Placed>(
+  host: Host,
+  branch: number,
+  file: ReadableStream<Uint8Array>,
+  place: (node: number) => Placed,
+  admit: (loaded: LoadedModel) => void,
+): Promise<Placed> {
   let loaded: LoadedModel | null = null;
   const { header, sections, layout } = await readStateFile(file, {
     tenant: host.tenant,
@@ -107,6 +124,7 @@ export async function importState<Placed>(
           `state file: it belongs to another version of ${model} (${digest.slice(0, 12)}…, here ${loaded.digest.slice(0, 12)}…): ` +
             "create a conversation from its messages instead, and it is replayed",
         );
+      admit(loaded);
       return loaded.model.stateLayout;
     },
   });

@@ -29,6 +29,11 @@ export const MAX_METADATA_KEY = 64;
 export const MAX_METADATA_VALUE = 512;
 /** Items in one call to /v1/conversations: OpenAI's bound. */
 export const MAX_ITEMS_PER_CALL = 20;
+/**
+ * Of one request: output tokens of all choices, each with its likeliest others. A hundred bytes each, all of them in one
+ * message between objects (32 MiB) and in one reply.
+ */
+export const MAX_LOGPROBS = 100_000;
 export const MAX_PAGE = 100;
 export const DEFAULT_PAGE = 20;
 export const MAX_IDEMPOTENCY_KEY = 255;

@@ -21,6 +21,8 @@ export type Phase = "before begin" | "prefill" | "decode" | "commit" | "between 
 export interface KillOptions {
   readonly rounds: number;
   readonly seed: number;
+  /** Compute per event: little makes a turn pass through many alarms. Default: the Worker's own. */
+  readonly segmentSeconds?: number;
   readonly onRound?: (line: string) => void;
 }
 
@@ -71,9 +73,13 @@ const plans: readonly Plan[] = [
 /** Where to aim: by chance alone, the few milliseconds of a commit would hardly ever be hit. */
 const aims = ["anywhere", "prefill", "decode", "commit"] as const;
 
-export async function killRounds({ rounds, seed, onRound }: KillOptions): Promise<KillReport> {
+export async function killRounds({ rounds, seed, segmentSeconds, onRound }: KillOptions): Promise<KillReport> {
   const persist = mkdtempSync(join(tmpdir(), "aerie-kill-"));
-  const runtime = await Runtime.start({ persist, requestsPerMinute: 100_000 });
+  const runtime = await Runtime.start({
+    persist,
+    requestsPerMinute: 100_000,
+    ...(segmentSeconds !== undefined && { vars: { AERIE_SEGMENT_SECONDS: String(segmentSeconds) } }),
+  });
   const report: KillReport = {
     rounds,
     kills: 0,

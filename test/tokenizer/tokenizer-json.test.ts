@@ -95,7 +95,8 @@ describe("refuses", () => {
     ['Replace of "ab" after Fuse', sequence({ type: "Fuse" }, replace("ab"))],
     ["Replace next to ByteLevel", sequence({ type: "ByteLevel" }, replace("a"))],
     ["decoder.decoders must be a list", { type: "Sequence" }],
-    ["the decoder undefined", {}],
+    ["decoder.type must be a string", {}],
+    ["decoder.type must be a string", { type: { toString: null } }],
   ])("the decoder: %s", (message, decoder) => {
     expect(refusal(smallJson({ decoder }))).toContain(message);
   });

@@ -1,0 +1,128 @@
+/** Limits of rows, messages and pages, crossed on purpose: refused in a sentence before SQLite or the runtime do it their way. */
+
+import { beforeAll, describe, expect, test } from "vitest";
+import { MAX_BRANCHES } from "../../shared/conversation/branches.ts";
+import { MAX_ROW_BYTES, MAX_TEXT_BYTES } from "../../shared/conversation/row-size.ts";
+import { appendIds, readIds, readLogprobs } from "../../shared/conversation/token-log.ts";
+import type { ConversationItem, LogprobRecord } from "../../shared/conversation/types.ts";
+import { finished, request, sourceOf, type TestObject, testObject, unwrap, user } from "./fixture.ts";
+import type { Shell } from "./turns.suite.ts";
+
+/** What one message between objects may have; pages stay far below. */
+const MAX_MESSAGE_BYTES = 32 * 2 ** 20;
+
+export function limitsSuite(shell: Shell): void {
+  let models: ReturnType<typeof sourceOf>;
+  let model: string;
+  beforeAll(async () => {
+    const loaded = await shell.load();
+    models = sourceOf(loaded);
+    model = loaded.id;
+  });
+  const withObject = (use: (object: TestObject) => Promise<void>) =>
+    shell.withSql(async (sql) => {
+      const object = testObject(sql, models);
+      await use(object);
+      await object.settled();
+    });
+  const newBranch = async (object: TestObject) =>
+    unwrap(await object.open().createBranch({ node: null, items: [], metadata: {} })).branch;
+
+  describe(`limits on ${shell.name}`, () => {
+    // Instructions lie in their row twice, as themselves and as the system text: a body of 1 MB made a row of 2 MB, and a 500.
+    test("instructions that fill a request are refused before anything of the turn exists", () =>
+      withObject(async (object) => {
+        const instructions = "x".repeat(1_000_000);
+        const refused = await object.open().turn(request(model, "Hi", { instructions }), { quiet: true });
+        expect(refused).toMatchObject({ ok: false, error: { status: 413, code: "input_too_large", param: "input" } });
+        expect(JSON.stringify(refused)).toMatch(/takes 2000\d+ bytes, one turn has room for 1200000/);
+        expect(object.sql.exec("SELECT id FROM node")).toStrictEqual([]);
+      }));
+
+    // System messages wait in rows of their own; the turn behind them has all of them in one.
+    test("system messages that came one by one are refused together", () =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        for (let at = 0; at < 3; at++)
+          unwrap(await object.open().addItems(branch, [{ role: "system", content: "and ".repeat(105_000) }]));
+        const turn = request(model, "Hi", { parent: { kind: "branch", branch } });
+        expect(await object.open().turn(turn, { quiet: true })).toMatchObject({ ok: false, error: { status: 413 } });
+      }));
+
+    test("the longest text that is let in is kept whole", () =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        const room = MAX_TEXT_BYTES - JSON.stringify([user("")]).length;
+        const items = (length: number) => [user("z".repeat(length))];
+        expect(await object.open().addItems(branch, items(room + 1))).toMatchObject({
+          ok: false,
+          error: { status: 413 },
+        });
+        unwrap(await object.open().addItems(branch, items(room)));
+        const page = unwrap(await object.open().items(branch, { order: "asc", limit: 1 }));
+        expect(page.items[0].content.length).toBe(room);
+      }));
+
+    // A hundred messages of a megabyte are a page of 100 MB: more than a message between objects, or an isolate, holds.
+    test.each(["asc", "desc"] as const)("pages of long messages are short, and miss none (%s)", (order) =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        const count = 12;
+        for (let at = 0; at < count; at++)
+          unwrap(await object.open().addItems(branch, [user(`${at} ${"w".repeat(900_000)}`)]));
+        const found: ConversationItem[] = [];
+        for (let hasMore = true; hasMore; ) {
+          const after = found.at(-1);
+          const page = unwrap(await object.open().items(branch, { order, limit: 100, ...(after && { after }) }));
+          expect(JSON.stringify(page).length).toBeLessThan(MAX_MESSAGE_BYTES / 4);
+          expect(page.items.length).toBeGreaterThan(0);
+          found.push(...page.items);
+          hasMore = page.hasMore;
+        }
+        const numbers = found.map(({ content }) => Number.parseInt(content, 10));
+        expect(numbers).toStrictEqual(
+          Array.from({ length: count }, (_, at) => (order === "asc" ? at : count - 1 - at)),
+        );
+      }),
+    );
+
+    test("a conversation is not forked without end: the tenant keeps all forks in one row", () =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        const [{ node }] = await finished(
+          await object.open().turn(request(model, "Hi", { maxTokens: 2 }), { quiet: true }),
+        );
+        object.sql.exec(
+          `WITH RECURSIVE more (id) AS (SELECT ? UNION ALL SELECT id + 1 FROM more WHERE id < ?)
+           INSERT INTO branch (id, created_at, head, metadata) SELECT id, 0, NULL, '{}' FROM more`,
+          branch + 1,
+          MAX_BRANCHES - 1,
+        );
+        unwrap(await object.open().createBranch({ node, items: [], metadata: {} }));
+        const refused = await object.open().createBranch({ node, items: [], metadata: {} });
+        expect(refused).toMatchObject({ ok: false, error: { status: 409, code: "too_many_forks" } });
+      }));
+
+    test("log-probabilities of long pieces are spread over rows that hold them", () =>
+      shell.withSql(async (sql) => {
+        await testObject(sql, models).open().exportAll(); // makes the tables
+        const long = { token: 1, text: "\u0001".repeat(256), bytes: Array<number>(256).fill(255), logprob: -1 };
+        const records: LogprobRecord[] = Array.from({ length: 64 }, (_, token) => ({
+          ...long,
+          token,
+          top: Array(20).fill(long),
+        }));
+        const ids = records.map(({ token }) => token);
+        appendIds(sql, 1, 5, ids, records);
+        const rows = sql
+          .exec("SELECT length(CAST(logprobs AS BLOB)) AS bytes FROM log")
+          .map(({ bytes }) => Number(bytes));
+        expect(rows.reduce((sum, bytes) => sum + bytes)).toBeGreaterThan(1.5 * MAX_ROW_BYTES);
+        expect(Math.max(...rows)).toBeLessThan(MAX_ROW_BYTES);
+        expect(readIds(sql, 1, 5)).toStrictEqual(ids);
+        expect(readIds(sql, 1, 40, 50)).toStrictEqual(ids.slice(35, 45));
+        expect(readLogprobs(sql, 1, 5)).toStrictEqual(records);
+        expect(readLogprobs(sql, 1, 44)?.map(({ token }) => token)).toStrictEqual(ids.slice(39));
+      }));
+  });
+}
