@@ -1,6 +1,7 @@
 /** Rules that span several fields of a request, and how a reply that did not come about is told. */
 
 import type { ResponseRecord } from "../conversation/types.ts";
+import { MAX_LOGPROBS } from "../protocol/limits.ts";
 import { ApiError, toApiError } from "./api-error.ts";
 
 export function checkStreamOptions(body: { stream?: boolean | null | undefined; stream_options?: unknown }): void {
@@ -21,6 +22,22 @@ export function oneMaxTokens(newer: number | null | undefined, older: number | n
     );
   }
   return newer ?? older ?? null;
+}
+
+/** How many log-probabilities a request may ask for in all. `param` is what it asks for them by. */
+export function checkLogprobs(
+  asked: { readonly logprobs: boolean; readonly topLogprobs: number },
+  outputTokens: number,
+  param: string,
+): void {
+  const count = asked.logprobs ? outputTokens * (1 + asked.topLogprobs) : 0;
+  if (count > MAX_LOGPROBS)
+    throw new ApiError(
+      400,
+      "invalid_value",
+      `Invalid '${param}': ${outputTokens} output tokens with ${asked.topLogprobs} others each are ${count} log-probabilities, at most ${MAX_LOGPROBS} can be had at once; ask for fewer tokens or fewer others.`,
+      { param },
+    );
 }
 
 export function failedResponse({ error }: ResponseRecord): ApiError {

@@ -7,16 +7,19 @@ import { LOGPROBS, type ResponseRequest } from "../protocol/responses.ts";
 import { ApiError } from "./api-error.ts";
 import { beginFresh, beginTurn, claimPlace, type Idempotency, type RunningTurn, type TurnDraft } from "./begin-turn.ts";
 import { locate, type Scope } from "./context.ts";
+import { checkLogprobs } from "./request-rules.ts";
 import { samplingRecord, stopList } from "./sampling.ts";
 import type { ModelListing, Services } from "./services.ts";
 
 export function responseDraft(body: ResponseRequest, model: ModelListing, services: Services): TurnDraft {
   const topLogprobs = body.top_logprobs ?? 0;
   const logprobs = topLogprobs > 0 || (body.include ?? []).includes(LOGPROBS);
+  const maxTokens = body.max_output_tokens ?? DEFAULT_OUTPUT_TOKENS;
+  checkLogprobs({ logprobs, topLogprobs }, maxTokens, "top_logprobs");
   return {
     model: model.id,
     sampling: samplingRecord(body, services, { logprobs, topLogprobs }),
-    maxTokens: body.max_output_tokens ?? DEFAULT_OUTPUT_TOKENS,
+    maxTokens,
     stop: stopList(body.stop),
     choices: 1,
     metadata: body.metadata ?? {},

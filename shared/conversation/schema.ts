@@ -78,7 +78,7 @@ const tables = `
 
   -- A named line of responses: what the API calls a conversation.
   CREATE TABLE branch (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: an id of a deleted one must not name another
     created_at INTEGER NOT NULL,
     head INTEGER,
     metadata TEXT NOT NULL

@@ -92,6 +92,7 @@ function flatten(decoder: unknown, depth: number): Step[] {
     throw new TokenizerError("tokenizer.json: decoder must be an object that says how pieces become text");
   }
   const step = decoder as Step;
+  if (typeof step.type !== "string") throw new TokenizerError("tokenizer.json: decoder.type must be a string");
   if (step.type !== "Sequence") return [step];
   if (!Array.isArray(step.decoders) || depth > 8) {
     throw new TokenizerError("tokenizer.json: decoder.decoders must be a list of decoders");

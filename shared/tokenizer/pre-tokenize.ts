@@ -29,8 +29,7 @@ export function parsePreTokenizer(normalizer: unknown, preTokenizer: unknown): P
     ) as LibraryParts;
   } catch (cause) {
     if (cause instanceof TokenizerError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new TokenizerError(`tokenizer.json: normalizer or pre_tokenizer can't be read: ${reason}`, { cause });
+    throw new TokenizerError(`tokenizer.json: normalizer or pre_tokenizer can't be read${reasonOf(cause)}`, { cause });
   }
   const read: PreTokenizer = {
     normalize: (text) => library.normalizer?.normalize(text) ?? text,
@@ -50,8 +49,8 @@ function checkSteps(field: unknown, where: string, depth: number): void {
   if (depth > MAX_DEPTH) throw new TokenizerError(`tokenizer.json: ${where} nests deeper than ${MAX_DEPTH} levels`);
   if (typeof step.type !== "string") throw new TokenizerError(`tokenizer.json: ${where}.type must be a string`);
   const { pattern } = step;
-  if (pattern !== undefined && pattern !== null) {
-    const { String: text, Regex: regex } = pattern as Record<string, unknown>;
+  if (pattern !== undefined || step.type === "Replace" || step.type === "Split") {
+    const { String: text, Regex: regex } = (pattern ?? {}) as Record<string, unknown>;
     if (typeof text !== "string" && typeof regex !== "string")
       throw new TokenizerError(`tokenizer.json: ${where}.pattern must be a String or a Regex`);
   }
@@ -74,7 +73,7 @@ function tryOut({ normalize, words }: PreTokenizer): void {
     }
   } catch (cause) {
     throw new TokenizerError(
-      `tokenizer.json: normalizer or pre_tokenizer fails on a plain text: ${(cause as Error).message}`,
+      `tokenizer.json: normalizer or pre_tokenizer fails on a plain text: one of their fields is not what it should be`,
       { cause },
     );
   }
@@ -92,4 +91,9 @@ function objectOrNull(field: unknown, name: string): object | null {
     throw new TokenizerError(`tokenizer.json: ${name} must be an object or null`);
   }
   return field;
+}
+
+/** The library's own sentence where it has one; what a missing field makes its code stumble over says nothing to anybody. */
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error && !(cause instanceof TypeError) ? `: ${cause.message.slice(0, 200)}` : "";
 }

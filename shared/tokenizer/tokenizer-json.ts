@@ -71,7 +71,9 @@ export function parseTokenizerJson(tokenizerJson: unknown, tokenizerConfigJson: 
 function checkModel(model: Json): void {
   const type = model.type;
   if (type !== "BPE" && !(type === undefined && Array.isArray(model.merges))) {
-    throw new TokenizerError(`tokenizer.json: model.type is ${JSON.stringify(type) ?? "missing"}; Aerie reads BPE`);
+    throw new TokenizerError(
+      `tokenizer.json: model.type is ${type === undefined ? "missing" : quote(type)}; Aerie reads BPE`,
+    );
   }
   for (const affix of ["continuing_subword_prefix", "end_of_word_suffix"]) {
     if (model[affix] !== undefined && model[affix] !== null && model[affix] !== "") {

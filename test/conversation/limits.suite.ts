@@ -2,6 +2,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import { MAX_BRANCHES } from "../../shared/conversation/branches.ts";
+import { BusyError, type ModelSource } from "../../shared/conversation/model-source.ts";
 import { MAX_ROW_BYTES, MAX_TEXT_BYTES } from "../../shared/conversation/row-size.ts";
 import { appendIds, readIds, readLogprobs } from "../../shared/conversation/token-log.ts";
 import type { ConversationItem, LogprobRecord } from "../../shared/conversation/types.ts";
@@ -12,7 +13,7 @@ import type { Shell } from "./turns.suite.ts";
 const MAX_MESSAGE_BYTES = 32 * 2 ** 20;
 
 export function limitsSuite(shell: Shell): void {
-  let models: ReturnType<typeof sourceOf>;
+  let models: ModelSource;
   let model: string;
   beforeAll(async () => {
     const loaded = await shell.load();
@@ -101,6 +102,41 @@ export function limitsSuite(shell: Shell): void {
         unwrap(await object.open().createBranch({ node, items: [], metadata: {} }));
         const refused = await object.open().createBranch({ node, items: [], metadata: {} });
         expect(refused).toMatchObject({ ok: false, error: { status: 409, code: "too_many_forks" } });
+      }));
+
+    // Only turns were counted: imports of large states at once took what memory there was without asking.
+    test("a state is not imported where there is no room for it", () =>
+      withObject(async (object) => {
+        const [{ node }] = await finished(
+          await object.open().turn(request(model, "Hi", { maxTokens: 2 }), { quiet: true }),
+        );
+        const { branch } = unwrap(await object.open().createBranch({ node, items: [], metadata: {} }));
+        const read = async () => unwrap(await object.open().exportState(branch));
+        await object.settled();
+        let admitted = 0;
+        const full: ModelSource = {
+          ...models,
+          admit: () => {
+            admitted++;
+            throw new BusyError("there is no room", 3);
+          },
+        };
+        const refused = await testObject(object.sql, full)
+          .open()
+          .importState(branch, await read());
+        expect(refused).toMatchObject({ ok: false, error: { status: 429, retryAfterSeconds: 3 } });
+        expect(admitted).toBe(1);
+        let left = 0;
+        const roomy: ModelSource = {
+          ...models,
+          admit: (one) => ({ ...models.admit(one), release: () => void left++ }),
+        };
+        expect(
+          await testObject(object.sql, roomy)
+            .open()
+            .importState(branch, await read()),
+        ).toMatchObject({ ok: true });
+        expect(left).toBe(1);
       }));
 
     test("log-probabilities of long pieces are spread over rows that hold them", () =>

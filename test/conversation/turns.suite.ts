@@ -285,6 +285,17 @@ export function turnsSuite(shell: Shell): void {
         expect(items.items.map(({ role }) => role)).toStrictEqual(["user", "assistant", "user", "assistant"]);
       }));
 
+    test("the id of a deleted conversation never names another", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const create = async () =>
+          unwrap(await conversation.createBranch({ node: null, items: [user("Hi.")], metadata: {} })).branch;
+        const [, deleted] = [await create(), await create()];
+        unwrap(await conversation.deleteBranch(deleted));
+        expect(await create()).toBeGreaterThan(deleted);
+        expect(await conversation.branch(deleted)).toMatchObject({ ok: false, error: { status: 404 } });
+      }));
+
     test("messages that are added without a reply are heard by the next turn", () =>
       withObject(async (object) => {
         const conversation = object.open();

@@ -14,7 +14,14 @@ import { idempotencyOf, type TurnDraft } from "../begin-turn.ts";
 import { ChatChunks, chatCompletion, type Envelope } from "../chat-chunks.ts";
 import { beginKeptChat, beginPassingChat, type ChatTurn } from "../chat-turn.ts";
 import { type App, findModel, jsonBody, type Scope, scopeOf, streamable, tellError } from "../context.ts";
-import { checkStreamOptions, failedResponse, inChatTerms, oneMaxTokens, wasAbandoned } from "../request-rules.ts";
+import {
+  checkLogprobs,
+  checkStreamOptions,
+  failedResponse,
+  inChatTerms,
+  oneMaxTokens,
+  wasAbandoned,
+} from "../request-rules.ts";
 import { reportedSeed, samplingRecord, stopList } from "../sampling.ts";
 import type { ModelListing, Services } from "../services.ts";
 import { comment, DONE, frame, sseResponse } from "../sse.ts";
@@ -65,10 +72,12 @@ function draftOf(body: ChatRequest, model: ModelListing, services: Services): Tu
     });
   }
   const stored = body.store ?? false;
+  const maxTokens = oneMaxTokens(body.max_completion_tokens, body.max_tokens) ?? DEFAULT_OUTPUT_TOKENS;
+  checkLogprobs({ logprobs, topLogprobs }, maxTokens * (body.n ?? 1), "top_logprobs");
   return {
     model: model.id,
     sampling: samplingRecord(body, services, { logprobs, topLogprobs }),
-    maxTokens: oneMaxTokens(body.max_completion_tokens, body.max_tokens) ?? DEFAULT_OUTPUT_TOKENS,
+    maxTokens,
     stop: stopList(body.stop),
     choices: body.n ?? 1,
     metadata: body.metadata ?? {},

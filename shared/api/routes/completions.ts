@@ -8,7 +8,7 @@ import { ApiError } from "../api-error.ts";
 import type { Envelope } from "../chat-chunks.ts";
 import { CompletionChunks, completionChoices } from "../completion-chunks.ts";
 import { type App, findModel, jsonBody, type Scope, scopeOf, streamable, tellError } from "../context.ts";
-import { checkStreamOptions, failedResponse, wasAbandoned } from "../request-rules.ts";
+import { checkLogprobs, checkStreamOptions, failedResponse, wasAbandoned } from "../request-rules.ts";
 import { reportedSeed, samplingRecord, stopList } from "../sampling.ts";
 import type { ModelListing, Services } from "../services.ts";
 import { comment, DONE, frame, sseResponse } from "../sse.ts";
@@ -73,15 +73,15 @@ function requestsOf(body: CompletionRequest, model: ModelListing, services: Serv
       { param: "n" },
     );
   }
-  const sampling = samplingRecord(body, services, {
-    logprobs: body.logprobs !== null && body.logprobs !== undefined,
-    topLogprobs: body.logprobs ?? 0,
-  });
+  const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS;
+  const asked = { logprobs: body.logprobs !== null && body.logprobs !== undefined, topLogprobs: body.logprobs ?? 0 };
+  checkLogprobs(asked, maxTokens * prompts.length * choices, "logprobs");
+  const sampling = samplingRecord(body, services, asked);
   return prompts.map((prompt) => ({
     model: model.id,
     prompt,
     sampling,
-    maxTokens: body.max_tokens ?? DEFAULT_COMPLETION_TOKENS,
+    maxTokens,
     stop: stopList(body.stop),
     choices,
     metadata: {},
