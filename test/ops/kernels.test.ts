@@ -55,7 +55,9 @@ describe("the choice of a module", () => {
     expect(WebAssembly.validate(bytes)).toBe(true);
     expect(bytes.length).toBeLessThan(100_000);
     const kernels = instantiate(name === "relaxed" ? relaxed! : baseline, new WebAssembly.Memory({ initial: 2 }));
-    expect([kernels.rg4Form(), kernels.rg8MatvecForm()]).toStrictEqual(name === "relaxed" ? [0, 2] : [1, 1]);
+    expect(kernels.rg4Form()).toBe(name === "relaxed" ? 0 : 1);
+    // The host decides between signs (2) and words (1): is its relaxed dot one instruction?
+    expect(name === "relaxed" ? [1, 2] : [1]).toContain(kernels.rg8MatvecForm());
   });
 });
 

@@ -12,8 +12,8 @@
  * An activation's four numbers are splat, so that an i32 lane is a row. A group is exact in i32: 256 · 127 · 127 · 127 < 2³⁰.
  * - Baseline, and every GEMM: two shifts give the even and the odd bytes as i16, for `dot_i16x8_s` with (k0 k2) and (k1 k3).
  * - Relaxed matvec: the relaxed dot multiplies bytes, if one side has 7 bits without a sign. Positive and negative activations apart
- *   have that: Σ w · q = Σ w · max(q, 0) − Σ w · max(−q, 0). Two dots and no shifts; where the host has VNNI or its like, one
- *   instruction each.
+ *   have that: Σ w · q = Σ w · max(q, 0) − Σ w · max(−q, 0). Two dots and no shifts, one instruction each where the host has VNNI
+ *   or its like. Where it takes three, the words are faster; a dot of three saturates in between, which tells.
  */
 
 import { GROUP } from "./activations";
@@ -23,8 +23,37 @@ const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 const BLOCK_BYTES: usize = 528;
 const PANEL_BLOCK_BYTES: usize = 512;
 
+/** Whether `rg8Matvec` reads activations by their signs, not as words. Measured once, when the module is instantiated. */
+const SIGNS: bool = RELAXED && dotIsOneInstruction();
+
+export function rg8ReadsSigns(): bool {
+  return SIGNS;
+}
+
+/** 4 · 127 · 255 where bytes are multiplied and added in one go (signed, on ARM: −508); 2 · 32767 where pairs are added in i16 first. */
+function dotIsOneInstruction(): bool {
+  const sum = dot7(i32x4.splat(0), i8x16.splat(127), i8x16.splat(-1));
+  return i32x4.extract_lane(sum, 0) != 65534;
+}
+
 /** y (N₁₆) f32 = W (N K) · x (K) + bias. y has room for N rounded up to 16. */
 export function rg8Matvec(w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  if (RELAXED && SIGNS) matvecOfSigns(w, rowScales, bias, q, scales, y, N, K);
+  else matvecOfWords(w, rowScales, bias, q, scales, y, N, K);
+}
+
+function matvecOfSigns(w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  matvec(true, w, rowScales, bias, q, scales, y, N, K);
+}
+
+function matvecOfWords(w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  matvec(false, w, rowScales, bias, q, scales, y, N, K);
+}
+
+// @ts-ignore: decorator
+@inline function matvec(
+  signs: bool, w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32,
+): void {
   for (let n = 0; n < N; n += 16) {
     let y0 = f32x4.splat(0), y1 = y0, y2 = y0, y3 = y0;
     let x = q;
@@ -41,7 +70,7 @@ export function rg8Matvec(w: usize, rowScales: usize, bias: usize, q: usize, sca
           const w1 = v128.load(w, 16);
           const w2 = v128.load(w, 32);
           const w3 = v128.load(w, 48);
-          if (RELAXED) {
+          if (signs) {
             a0 = dot7(a0, w0, xa);
             a1 = dot7(a1, w1, xa);
             a2 = dot7(a2, w2, xa);
@@ -58,7 +87,7 @@ export function rg8Matvec(w: usize, rowScales: usize, bias: usize, q: usize, sca
           }
           x += 8;
         }
-        if (RELAXED) {
+        if (signs) {
           a0 = i32x4.sub(a0, b0);
           a1 = i32x4.sub(a1, b1);
           a2 = i32x4.sub(a2, b2);
