@@ -7,9 +7,10 @@ A reply depends on what was asked, and most replies go on a little, as a friendl
 from random import Random
 
 import facts
+import names
 import stories
 import words
-from templates import capitalise, fill, listed, with_article
+from templates import capitalise, fill, listed, part, with_article
 
 Turns = list[tuple[str, str]]
 
@@ -62,7 +63,7 @@ SMALL_TALK: list[tuple[str, str]] = [
     ("[How old are you?|When were you born?|When is your birthday?]", "I am very young. I was trained not long ago, so you could say that I have just left the nest. How old are you?"),
     ("[Where do you live?|Where are you?|Where are you from?]", "I live in a small file on a computer. It is not a big house, but there is room for many stories. Where do you live?"),
     ("[Who made you?|Who built you?|Where do you come from?]", "I was made for Aerie, an engine for small language models. My stories come from a grammar, which is a kind of recipe for sentences."),
-    ("[How big are you?|How many parameters do you have?|Are you a big model?]", "I am very small. I have about two million parameters, and I fit into a file of four megabytes. Many models are a thousand times bigger."),
+    ("[How big are you?|How many parameters do you have?|Are you a big model?]", "I am very small. I have about three million parameters, and I fit into a file of a few megabytes. Many models are a thousand times bigger."),
     ("[How do you work?|How does a Griffin work?|What is a Griffin model?|How do you think?]",
      "I read one word after the other and keep a small memory of fixed size. A part of it looks back at the last words, and another part carries older things along. Then I choose the next word."),
     ("[How do you remember things?|Do you have a good memory?|How good is your memory?|Can you remember things?]",
@@ -108,8 +109,8 @@ SMALL_TALK: list[tuple[str, str]] = [
 ]
 
 
-def small_talk(rng: Random) -> Turns:
-    question, answer = rng.choice(SMALL_TALK)
+def small_talk(rng: Random, held_out: bool = False) -> Turns:
+    question, answer = rng.choice(part(SMALL_TALK, held_out))
     return [(fill(question, {}, rng), fill(answer, {}, rng))]
 
 
@@ -124,7 +125,7 @@ def favorites(rng: Random) -> Turns:
 
 
 def liking(rng: Random) -> Turns:
-    slots = {"hobby": rng.choice(words.HOBBIES), "food": rng.choice(words.FOODS), "animal": rng.choice(words.ANIMALS[:50]), "place": rng.choice(words.PLACES)}
+    slots = {"hobby": rng.choice(words.HOBBIES), "food": rng.choice(words.FOODS), "animal": rng.choice(words.ANIMALS), "place": rng.choice(words.PLACES)}
     question, answer = rng.choice([
         ("I [like|love|enjoy] {hobby}[.|!|]", "{Hobby} [is a wonderful hobby|sounds like a lot of fun]! [How long have you been doing it?|When did you start with it?] I cannot do it myself, but I like to hear about it."),
         ("Do you like {hobby}?", "I cannot try {hobby} myself, because I am only a program. But I like to hear about it. Do you like {hobby}?"),
@@ -140,10 +141,10 @@ def liking(rng: Random) -> Turns:
     return [(fill(question, slots, rng), fill(answer, slots, rng))]
 
 
-def knowledge(rng: Random) -> Turns:
+def knowledge(rng: Random, held_out: bool = False) -> Turns:
     kind = rng.random()
-    if kind < 0.55:
-        return [rng.choice(facts.FACTS)]
+    if held_out or kind < 0.55:
+        return [rng.choice(part(facts.FACTS, held_out))]
     if kind < 0.65:
         animal, sound = rng.choice(list(facts.SOUNDS.items()))
         slots = {"animal": animal, "sound": sound, "Sound": capitalise(sound)}
@@ -162,7 +163,7 @@ def knowledge(rng: Random) -> Turns:
         if rng.random() < 0.5:
             return [(fill("What comes after {one}?", slots, rng), fill("After {one} comes {next}.", slots, rng))]
         return [(fill("What comes before {next}?", slots, rng), fill("Before {next} comes {one}.", slots, rng))]
-    group, members = rng.choice([("animals", words.ANIMALS[:40]), ("colors", words.COLORS), ("kinds of food", words.FOODS)])
+    group, members = rng.choice([("animals", words.ANIMALS), ("colors", words.COLORS), ("kinds of food", words.FOODS)])
     count = rng.choice(["two", "three", "four"])
     chosen = rng.sample(members, words.NUMBERS.index(count) + 1)
     chosen = [f"the {name}" for name in chosen] if group == "animals" else chosen
@@ -171,18 +172,19 @@ def knowledge(rng: Random) -> Turns:
              fill("{Count} {group} are {list}.", slots, rng))]
 
 
-def advice(rng: Random) -> Turns:
-    questions, answer = rng.choice(facts.ADVICE)
+def advice(rng: Random, held_out: bool = False) -> Turns:
+    questions, answer = rng.choice(part(facts.ADVICE, held_out))
     return [(fill(f"[{questions}]", {}, rng), fill(answer, {}, rng))]
 
 
-def joke(rng: Random) -> Turns:
-    chosen = rng.choice(facts.JOKES)
+def joke(rng: Random, held_out: bool = False) -> Turns:
+    jokes = part(facts.JOKES, held_out)
+    chosen = rng.choice(jokes)
     turns = [(fill("[Tell me a joke.|Do you know a joke?|Tell me a joke, please.|Make me laugh.|Tell me something funny.]", {}, rng),
               fill(f"[Here is a joke:|I know one:|All right.] {chosen} [Ha ha!|I hope it made you smile.|Do you want to hear another one?]", {}, rng))]
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and not held_out:
         turns.append((fill("[Another one!|Another joke, please.|Tell me another joke.|One more!]", {}, rng),
-                      f"Here is another one: {rng.choice([other for other in facts.JOKES if other != chosen])}"))
+                      f"Here is another one: {rng.choice([other for other in jokes if other != chosen])}"))
     return turns
 
 
@@ -199,18 +201,18 @@ def unknown(rng: Random) -> Turns:
 def repeating(rng: Random) -> Turns:
     """Saying what the user says, a sentence or a row of words: copying, which so much else needs, and nothing but."""
     if rng.random() < 0.5:
-        things = words.GIRLS + words.BOYS + words.ANIMAL_NAMES + words.ANIMALS + words.THINGS + words.FOODS + words.TRAITS
-        said = " ".join(rng.sample(things, rng.randint(2, 8)))
+        things = names.GIRLS + names.BOYS + names.PETS + words.ANIMALS + words.THINGS + words.FOODS + words.TRAITS
+        said = " ".join(rng.choice(things) if rng.random() < 0.6 else names.made_up(rng) for _ in range(rng.randint(1, 12)))
     else:
         slots = {"thing": rng.choice(words.THINGS), "color": rng.choice(words.COLORS), "animal": rng.choice(words.ANIMALS),
                  "food": rng.choice(words.FOODS), "other": rng.choice(words.FOODS), "place": rng.choice(words.PLACES),
-                 "name": rng.choice(words.GIRLS + words.BOYS), "pet": rng.choice(words.ANIMAL_NAMES)}
+                 "name": rng.choice(names.GIRLS + names.BOYS), "pet": rng.choice(names.PETS)}
         said = fill("[The {thing} is {color}.|{name} has a(n) {color} {thing}.|My {animal} likes {food}.|The {animal} sleeps at {place}.|{Food} and {other}|{name} and {pet} go to {place}.|I am {name} the {animal}.]", slots, rng)
     return [(fill("[Say: |Repeat after me: |Please repeat: |Say this: |Repeat: ]", {}, rng) + said, said)]
 
 
 def poem(rng: Random) -> Turns:
-    subject = rng.choice(words.ANIMALS[:50] + ["star", "tree", "river", "cloud", "flower", "kite", "boat", "moon"])
+    subject = rng.choice(words.ANIMALS + ["star", "tree", "river", "cloud", "flower", "kite", "boat", "moon"])
     couplets = [
         ("The {it} is awake when the morning is bright,", "and it dreams of the stars in the middle of night."),
         ("The {it} knows a song that is gentle and low,", "and it sings to the wind and it sings to the snow."),
@@ -228,8 +230,8 @@ def poem(rng: Random) -> Turns:
 STORY_REQUEST = "[Tell me|Please tell me|Can you tell me|Could you tell me|I want to hear|I would like to hear|Write|Write me] a [|||short |little |bedtime ]story about {what}"
 
 
-def story(rng: Random) -> Turns:
-    cast, theme = stories.new_plot(rng)
+def story(rng: Random, held_out: bool = False) -> Turns:
+    cast, theme = stories.new_plot(rng, held_out)
     form = rng.random()
     if form < 0.12:
         about = ""
@@ -263,8 +265,11 @@ def about_the_story(cast: stories.Cast, rng: Random) -> tuple[str, str]:
 
 
 # (topic, how often)
-TOPICS = [(small_talk, 8), (favorites, 3), (liking, 3), (knowledge, 4), (advice, 2), (joke, 1), (unknown, 2), (repeating, 1), (poem, 1)]
+TOPICS = [(small_talk, 8), (favorites, 3), (liking, 3), (knowledge, 4), (advice, 2), (joke, 1), (unknown, 2), (repeating, 2), (poem, 1)]
+HELD_OUT_TOPICS = [(small_talk, 8), (knowledge, 4), (advice, 2), (joke, 2)]
 
 
-def any_topic(rng: Random) -> Turns:
-    return rng.choices([topic for topic, _ in TOPICS], [weight for _, weight in TOPICS])[0](rng)
+def any_topic(rng: Random, held_out: bool = False) -> Turns:
+    topics = HELD_OUT_TOPICS if held_out else TOPICS
+    chosen = rng.choices([topic for topic, _ in topics], [weight for _, weight in topics])[0]
+    return chosen(rng, held_out=True) if held_out else chosen(rng)

@@ -1,6 +1,6 @@
 """How does a training run become a model that others can load?
 
-    python export.py [--run runs/fledgling-2m] [--out ../models/fledgling-2m]
+    python export.py [--run runs/fledgling-3m] [--out ../models/fledgling-3m]
 
 Writes a Hugging Face folder. The weights are rounded to bfloat16. `trainer-logits.json` holds logits of the forward pass
 in griffin.py, in f32 with the rounded weights: what any other implementation must reproduce.
@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from card import model_card
 from grammar import chat_document, new_document
 from griffin import Config, Griffin
-from recall import recall
+from recall import quick
 from sample import load
 from tokenizer import BOS, END_OF_TURN, EOS, PAD
 
@@ -70,7 +70,7 @@ def write_json(path: Path, content: dict) -> None:
 @torch.no_grad()
 def reference_logits(model: Griffin, tokenizer: Tokenizer) -> dict:
     rng = Random(7)
-    documents = [chat_document(recall(rng, facts=2, target_chars=600), rng) for _ in range(2)] + [new_document(rng)]
+    documents = [chat_document(quick(rng, 600), rng) for _ in range(2)] + [new_document(rng)]
     sequences = []
     for length, document in zip(REFERENCE_LENGTHS, reversed(documents)):
         tokens = [BOS, *tokenizer.encode(document.text, add_special_tokens=False).ids][:length]
@@ -94,22 +94,25 @@ def export(run: Path, out: Path) -> None:
     write_json(out / "tokenizer_config.json", TOKENIZER_CONFIG)
     write_json(out / "generation_config.json", {"bos_token_id": BOS, "eos_token_id": [EOS, END_OF_TURN], "pad_token_id": PAD})
     (out / "trainer-logits.json").write_text(json.dumps(reference_logits(model, tokenizer), separators=(",", ":")) + "\n")
-    (out / "README.md").write_text(model_card(model, tokenizer, training_figures(run)))
+    (out / "MODEL_CARD.md").write_text(model_card(model, tokenizer, training_figures(run)))
     for path in sorted(out.iterdir()):
         print(f"{path.stat().st_size:9,} bytes  {path}")
 
 
 def training_figures(run: Path) -> dict[str, str]:
-    """What the log says at its end: validation loss, tokens seen, seconds."""
+    """What the log says at its end, validation loss, tokens seen, seconds, and ten of its lines."""
     log = (run / "log.txt").read_text()
     seconds, loss = re.findall(r"([\d.]+) s  validation loss ([\d.]+)", log)[-1]
-    return {"loss": loss, "minutes": str(round(float(seconds) / 60)), "tokens": re.findall(r"([\d.]+) M tokens", log)[-1]}
+    steps = [line for line in log.splitlines() if " step " in line]
+    lines = [steps[round(i * (len(steps) - 1) / 9)] for i in range(10)]
+    return {"loss": loss, "minutes": str(round(float(seconds) / 60)), "tokens": re.findall(r"([\d.]+) M tokens", log)[-1],
+            "log": "\n    ".join(lines)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, default=HERE / "runs" / "fledgling-2m")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "models" / "fledgling-2m")
+    parser.add_argument("--run", type=Path, default=HERE / "runs" / "fledgling-3m")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "models" / "fledgling-3m")
     options = parser.parse_args()
     torch.set_num_threads(1)
     export(options.run, options.out)

@@ -5,38 +5,45 @@
 A document is a plain story or a chat in the turn format of Gemma 1. The same seed gives the same documents.
 """
 
+import re
 import sys
 from dataclasses import dataclass
 from random import Random
 
-import words
+import names
 from chats import Turns, any_topic, repeating, story
-from recall import filler, recall
+from recall import FACTS, Memory, at_once, far, quick
 from stories import new_story
 from templates import fill
 
 START, END = "<start_of_turn>", "<end_of_turn>"
 
 # (kind, share of the documents)
-MIX = [("story", 12), ("story chat", 25), ("chat", 18), ("echo", 8), ("short recall", 20), ("long recall", 18), ("long chat", 3)]
+Mix = list[tuple[str, float]]
+MIX: Mix = [("story", 12), ("story chat", 25), ("chat", 16), ("echo", 6), ("quick recall", 24), ("far recall", 15), ("long chat", 2)]
+GAPS = (400, 5000)  # characters between a fact and its question in a far recall
+
+
+MARKED = re.compile(r"( ?\*[^*]+\*)")  # with the space before it, which belongs to the word's token
+MARKED_WEIGHT = 6.0
 
 
 @dataclass
 class Document:
-    """Pieces of text, each with a mark whether the model wrote it. What the user wrote is not for the model to learn."""
+    """Pieces of text with their weights in the loss. What the user wrote weighs 0: the model reads it, no more."""
 
-    pieces: list[tuple[str, bool]]
+    pieces: list[tuple[str, float]]
 
     @property
     def text(self) -> str:
         return "".join(text for text, _ in self.pieces)
 
 
-def new_document(rng: Random) -> Document:
-    kind = rng.choices([kind for kind, _ in MIX], [share for _, share in MIX])[0]
+def new_document(rng: Random, mix: Mix = MIX, gaps: tuple[int, int] = GAPS, kinds: list[str] = list(FACTS)) -> Document:
+    kind = rng.choices([kind for kind, _ in mix], [share for _, share in mix])[0]
     match kind:
         case "story":
-            return Document([(new_story(rng), True)])
+            return Document(weighted(new_story(rng)))
         case "story chat":
             turns = story(rng)
             if rng.random() < 0.15:
@@ -45,23 +52,40 @@ def new_document(rng: Random) -> Document:
             turns = [turn for _ in range(rng.choice([1, 1, 1, 2, 3, 4])) for turn in any_topic(rng)]
         case "echo":
             turns = [turn for _ in range(rng.choice([1, 1, 2])) for turn in repeating(rng)]
-        case "short recall":
-            turns = recall(rng, facts=rng.choice([1, 1, 1, 2, 3]), target_chars=rng.choice([0, 0, 200, 500]))
-        case "long recall":
-            turns = recall(rng, facts=rng.choice([1, 2, 3, 4]), target_chars=rng.randint(1300, 2400))
+        case "recall at once":
+            turns = at_once(rng, kinds)
+        case "quick recall":
+            turns = quick(rng, rng.choice([100, 300, 500, 700]))
+        case "far recall":
+            low, high = gaps
+            turns = far(rng, round(low * (high / low) ** rng.random()))  # as many from 400 to 800 as from 2000 to 4000
         case "long chat":
-            turns = filler(rng, rng.randint(1300, 2400))
+            turns = talk(rng, rng.randint(1300, 2400))
+        case _:
+            raise ValueError(f"no document is called {kind}")
     return chat_document(turns, rng)
+
+
+def talk(rng: Random, chars: int) -> Turns:
+    memory = Memory(rng)
+    memory.talk(chars)
+    return memory.turns
 
 
 def chat_document(turns: Turns, rng: Random) -> Document:
     turns = [(careless(question, rng), answer) for question, answer in turns]
     if rng.random() < 0.06:
         turns = with_system_message(turns, rng)
-    pieces = []
-    for question, answer in turns:
-        pieces += [(f"{START}user\n{question}{END}\n{START}model\n", False), (f"{answer}{END}", True), ("\n", False)]
-    return Document(pieces)
+    return Document([piece for question, answer in turns for piece in chat_pieces(question, answer)])
+
+
+def chat_pieces(question: str, answer: str) -> list[tuple[str, float]]:
+    question = question.replace("*", "")
+    return [(f"{START}user\n{question}{END}\n{START}model\n", 0.0), *weighted(answer), (f"{END}\n", 1.0)]
+
+
+def weighted(text: str) -> list[tuple[str, float]]:
+    return [(part.replace("*", ""), MARKED_WEIGHT if "*" in part else 1.0) for part in MARKED.split(text) if part]
 
 
 def careless(question: str, rng: Random) -> str:
@@ -76,14 +100,20 @@ def careless(question: str, rng: Random) -> str:
 
 
 def with_system_message(turns: Turns, rng: Random) -> Turns:
-    """A system message stands before the first question. It may give the model another name."""
+    """A system message stands before the first question. It may give the model another name, or say the user's."""
     (question, answer), *rest = turns
-    if rng.random() < 0.4:
-        name = rng.choice(words.ANIMAL_NAMES)
-        asked = fill("[What is your name?|Who are you?|What's your name?]", {}, rng)
-        named = fill("My name is {name}. [How can I help you?|It is nice to meet you. What is your name?]", {"name": name}, rng)
-        return [(fill("[Your name is {name}.|You are {name}.|You are {name}, a friendly helper.]\n\n", {"name": name}, rng) + asked, named), *turns]
-    message = fill("[You are a helpful assistant.|You are a friendly storyteller.|Answer in short sentences.|Be kind and polite.|You talk with children.|You are a small language model.]\n\n", {}, rng)
+    kind = rng.random()
+    if kind < 0.35:
+        name = names.made_up(rng) if rng.random() < 0.5 else rng.choice(names.PETS + names.GIRLS + names.BOYS)
+        asked = fill("[What is your name?|Who are you?|What's your name?|What are you called?|Tell me your name.]", {}, rng)
+        named = fill("My name is *{name}*. [How can I help you?|It is nice to meet you. What is your name?]", {"name": name}, rng)
+        return [(fill("[Your name is {name}.|You are {name}.|You are {name}, a friendly helper.|You are called {name}. Be kind.]\n\n", {"name": name}, rng) + asked, named), *turns]
+    if kind < 0.6:
+        name = names.made_up(rng) if rng.random() < 0.7 else rng.choice(names.GIRLS + names.BOYS)
+        system = fill("[The user is called {name}.|The name of the user is {name}.|You talk with {name}.|The user's name is {name}. Be friendly.]\n\n", {"name": name}, rng)
+        asked = fill("[What is my name?|Do you know my name?|Who am I?|What's my name?]", {}, rng)
+        return [(system + question, answer), *rest, (asked, f"Your name is *{name}*.")]
+    message = fill("[You are a helpful assistant.|You are a friendly storyteller.|Answer in short sentences.|Be kind and polite.|You talk with children.|You are a small language model.|You are a helpful and friendly assistant. Answer briefly.|Keep your answers short and simple.]\n\n", {}, rng)
     return [(message + question, answer), *rest]
 
 

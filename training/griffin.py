@@ -184,6 +184,7 @@ class AttentionBlock(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.window = config.window
         N, H, kv = config.heads, config.head_width, config.kv_heads
         self.q_proj = nn.Linear(config.width, N * H, bias=False)
         self.k_proj = nn.Linear(config.width, kv * H, bias=False)
@@ -197,7 +198,7 @@ class AttentionBlock(nn.Module):
         q = rotate(self.q_proj(x).view(T, B, N, H), cos, sin)
         k = rotate(self.k_proj(x).view(T, B, kv, H), cos, sin)
         v = self.v_proj(x).view(T, B, kv, H)
-        return self.o_proj(window_attention(q, k, v, self.config.window).reshape(T, B, N * H))
+        return self.o_proj(window_attention(q, k, v, self.window).reshape(T, B, N * H))
 
 
 def rope_table(T: int, rotated: int, base: float) -> tuple[Tensor, Tensor]:
@@ -300,6 +301,17 @@ class Griffin(nn.Module):
         # The scale is rounded to bfloat16, as it was in training of the released models.
         self.embedding_scale = float(torch.tensor(config.width**0.5).bfloat16()) if config.scale_embeddings else 1.0
 
+    @property
+    def window(self) -> int:
+        """W as it is now. A training may begin with a shorter one than the config's."""
+        return next(m.window for m in self.modules() if isinstance(m, AttentionBlock))
+
+    @window.setter
+    def window(self, window: int) -> None:
+        for module in self.modules():
+            if isinstance(module, AttentionBlock):
+                module.window = window
+
     def forward(self, tokens: Tensor) -> Tensor:  # [B, T] -> logits [B, T, V] f32
         return self.logits(self.features(tokens)).transpose(0, 1)
 
@@ -333,7 +345,13 @@ class Griffin(nn.Module):
             elif isinstance(module, RgLru):
                 for weight in (module.input_gate_weight, module.recurrent_gate_weight):
                     nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
-                # With an open gate (r = 1), a is uniform in [0.9, 0.999]: memories of 10 to 1000 tokens.
-                # a = exp(−8 softplus(p))  ⇒  p = log(expm1(−log a / 8))
-                a = torch.empty_like(module.recurrent_param).uniform_(0.9, 0.999)
+                # Half of the channels forget within some 20 tokens. The others are latches: their gates are nearly closed
+                # (r = σ(-7) … σ(-3)), so that they hold what they have for hundreds of tokens, and where a gate opens
+                # (r = 1), they forget it and take the new input nearly whole, √(1 − a²).
+                # a = exp(−8 softplus(p)) at r = 1  ⇒  p = log(expm1(−log a / 8))
+                a = torch.empty_like(module.recurrent_param).uniform_(0.05, 0.95)
                 module.recurrent_param.copy_(torch.log(torch.expm1(-torch.log(a) / DECAY_SCALE)))
+                is_latch = torch.rand_like(module.recurrent_gate_bias) < 0.5
+                held = torch.empty_like(module.recurrent_gate_bias).uniform_(-7.0, -3.0)
+                module.recurrent_gate_bias.copy_(torch.where(is_latch, held, 0.0))
+                module.input_gate_bias.copy_(torch.where(is_latch, -1.0, 0.0))

@@ -7,13 +7,17 @@ or two, in which the cast's words are slots. Every plot speaks of the hero, the 
 from dataclasses import dataclass
 from random import Random
 
+import names
 import words
-from templates import fill, with_article
+from templates import fill, part, with_article
 
 PRONOUNS = {
     "she": {"he": "she", "him": "her", "his": "her", "himself": "herself"},
     "he": {"he": "he", "him": "him", "his": "his", "himself": "himself"},
 }
+
+
+MADE_UP = 0.2  # share of the characters whose name is made up
 
 
 @dataclass
@@ -38,26 +42,27 @@ class Cast:
             **PRONOUNS[self.hero.pronoun],
             **friend,
             "kind": self.hero.kind,
-            "name": self.hero.name,
+            "name": f"*{self.hero.name}*",
             "fkind": self.friend.kind,
-            "friend": self.friend.name,
+            "friend": f"*{self.friend.name}*",
             "trait": self.trait,
             "look": self.look,
-            "thing": self.thing,
+            "thing": f"*{self.thing}*",
             "place": self.place,
             "near": rng.choice(words.NEAR),
             "food": rng.choice(words.FOODS),
             "dish": rng.choice(words.DISHES),
             "skill": rng.choice(words.SKILLS),
-            "helper": rng.choice([kind for kind in words.ANIMALS[:50] if kind not in (self.hero.kind, self.friend.kind)]),
+            "helper": rng.choice([kind for kind in words.ANIMALS if kind not in (self.hero.kind, self.friend.kind)]),
         }
 
 
 def new_character(rng: Random, kind: str | None = None, not_named: str = "") -> Character:
     kind = kind or rng.choice(rng.choice([words.ANIMALS, words.ANIMALS, words.WOMEN[:2], words.MEN[:2], PEOPLE]))
     pronoun = "she" if kind in words.WOMEN else "he" if kind in words.MEN else rng.choice(["she", "he"])
-    names = words.ANIMAL_NAMES if kind in words.ANIMALS else words.GIRLS if pronoun == "she" else words.BOYS
-    return Character(kind, rng.choice([name for name in names if name != not_named]), pronoun)
+    usual = names.PETS if kind in words.ANIMALS else names.GIRLS if pronoun == "she" else names.BOYS
+    name = names.made_up(rng) if rng.random() < MADE_UP else rng.choice([name for name in usual if name != not_named])
+    return Character(kind, name, pronoun)
 
 
 PEOPLE = words.WOMEN + words.MEN + words.ANYONE
@@ -374,12 +379,15 @@ def tell(cast: Cast, theme: str, rng: Random) -> str:
         parts.append(rng.choice(ENDINGS))
     if rng.random() < 0.25:
         parts.append("The end.")
-    return " ".join(fill(part, slots, rng) for part in parts)
+    text = " ".join(fill(part, slots, rng) for part in parts)
+    for value in ("name", "friend", "thing"):  # the first time, it is news
+        text = text.replace(slots[value], slots[value].strip("*"), 1)
+    return text
 
 
-def new_plot(rng: Random) -> tuple[Cast, str]:
+def new_plot(rng: Random, held_out: bool = False) -> tuple[Cast, str]:
     """A theme and a cast that fits it."""
-    theme = rng.choice(list(PLOTS))
+    theme = rng.choice(part(list(PLOTS), held_out))
     return new_cast(rng, words.INSTRUMENTS if theme == "music" else words.THINGS), theme
 
 

@@ -5,7 +5,8 @@ A template is text with choices and slots:
     [One day|One morning], {name} found a(n) {thing}.
 
 `[a|b|c]` is one of its parts, by chance (they nest); `{slot}` is a word from a table, and `{Slot}` the same word with
-a capital letter; `a(n)` becomes "a" or "an", whichever the next word wants.
+a capital letter; `a(n)` becomes "a" or "an", whichever the next word wants. `*…*` marks what can only be known from
+earlier text; the marks weigh more in training (see grammar.py) and are not part of the text.
 """
 
 import re
@@ -13,7 +14,7 @@ from random import Random
 
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 SLOT = re.compile(r"\{(\w+)\}")
-ARTICLE = re.compile(r"\b([Aa])\(n\) (\w+)")
+ARTICLE = re.compile(r"\b([Aa])\(n\) (\*?)(\w+)")
 SOUNDS_LIKE_A_CONSONANT = ("uni", "use", "one", "eu")  # a unicorn, a useful box
 SILENT_H = ("honest", "hour")
 
@@ -23,7 +24,7 @@ def fill(template: str, slots: dict[str, str], rng: Random) -> str:
     while CHOICE.search(text):
         text = CHOICE.sub(lambda match: rng.choice(match[1].split("|")), text)
     text = SLOT.sub(lambda match: slot(match[1], slots), text)
-    return ARTICLE.sub(lambda match: f"{match[1]}{'n' if wants_an(match[2]) else ''} {match[2]}", text)
+    return ARTICLE.sub(lambda match: f"{match[1]}{'n' if wants_an(match[3]) else ''} {match[2]}{match[3]}", text)
 
 
 def slot(name: str, slots: dict[str, str]) -> str:
@@ -50,3 +51,8 @@ def with_article(words: str) -> str:
 def listed(words: list[str]) -> str:
     """a, b and c"""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def part(items: list, held_out: bool) -> list:
+    """The items to train on, or every tenth, which is kept for the test."""
+    return [item for i, item in enumerate(items) if (i % 10 == 4) == held_out]

@@ -3,7 +3,7 @@
     python tokenizer.py FOLDER        trains on the grammar and writes FOLDER/tokenizer.json
 
 Byte-pair encoding in the manner of Gemma 1: a space is "▁", nothing is put in front of the text, a character without a
-piece of its own falls back to its bytes. The vocabulary, 1024 pieces:
+piece of its own falls back to its bytes. The vocabulary, 2048 pieces:
 
     0 <pad>   1 <eos>   2 <bos>   3 <unk>   4 <start_of_turn>   5 <end_of_turn>
     6 … 261   the bytes <0x00> … <0xFF>
@@ -23,18 +23,20 @@ from random import Random
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from grammar import END, START, new_document
+import names
+from grammar import END, MIX, START, new_document
 
-VOCABULARY_SIZE = 1024
+VOCABULARY_SIZE = 2048
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", START, END]
 PAD, EOS, BOS, END_OF_TURN = 0, 1, 2, 5
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 PRINTABLE = [chr(code) for code in range(33, 127)]
 UNITS = Regex(r"▁?[A-Za-z]+|[0-9]|\n|▁?[^A-Za-z0-9▁\n]|▁")
-TRAINING_DOCUMENTS = 20_000
+TRAINING_DOCUMENTS = 8_000
+TRAINING_NAMES = 60_000  # made-up names, so that a name nobody has seen is two or three pieces and not its letters
 
 
-def train(seed: int = 0) -> dict:
+def train(seed: int = 0, documents: int = TRAINING_DOCUMENTS) -> dict:
     """The content of tokenizer.json."""
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY_SIZE - len(SPECIAL) - len(BYTES),  # with the newline
@@ -44,16 +46,20 @@ def train(seed: int = 0) -> dict:
     learner = Tokenizer(models.BPE())
     learner.normalizer = normalizers.Replace(" ", "▁")
     learner.pre_tokenizer = pre_tokenizers.Split(UNITS, "isolated")
-    learner.train_from_iterator(training_text(seed), trainer)
+    learner.train_from_iterator(training_text(seed, documents), trainer)
     learned = json.loads(learner.to_str())["model"]
     pieces = [piece for piece in sorted(learned["vocab"], key=learned["vocab"].get) if piece != "\n"]
     return tokenizer_json([*SPECIAL, *BYTES, "\n", *pieces], learned["merges"])
 
 
-def training_text(seed: int) -> Iterator[str]:
+def training_text(seed: int, documents: int) -> Iterator[str]:
     rng = Random(seed)
-    for _ in range(TRAINING_DOCUMENTS):
-        yield new_document(rng).text.replace(START, "\n").replace(END, "\n")
+    for _ in range(documents):
+        yield new_document(rng, MIX).text.replace(START, "\n").replace(END, "\n")
+    for _ in range(TRAINING_NAMES):
+        yield f" {names.made_up(rng)}."
+    for name in names.GIRLS + names.BOYS + names.PETS:
+        yield f" {name}" * 1000
 
 
 def tokenizer_json(vocabulary: list[str], merges: list[list[str]]) -> dict:

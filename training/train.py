@@ -1,38 +1,43 @@
 """How is the model trained?
 
-    python train.py --minutes 15 [--run runs/fledgling-2m] [--config fledgling-2m.json]
+    python train.py --minutes 55 [--run runs/fledgling-3m] [--config fledgling-3m.json]
 
-AdamW on text that the grammar makes on the way, so that no document is seen twice. The learning rate follows the compute
-spent: it warms up, then falls along a cosine until the minutes are over. Minutes are processor time, so that a run on a
-busy machine takes longer but learns the same. The run's folder holds the tokenizer, the
-config, a log and `checkpoint.pt`; started again, training goes on from there (within the same number of minutes).
+On text that the grammar makes on the way, so that no document is seen twice, in the stages of curriculum.py. Muon turns
+the matrices, AdamW the rest. Minutes are processor time: a run on a busy machine takes longer but learns the same.
+
+The run's folder holds the tokenizer, the config, a log and `checkpoint.pt`; started again, training goes on from there.
+The rate falls over the last part of the minutes; with more minutes given later it rises again and training continues.
 """
 
 import argparse
 import json
-import math
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
+import recall_score
 import tokenizer as bpe
-from batches import LONGEST, LONGEST_AT_FIRST, Batch, pool
+from batches import Batch, pool
+from curriculum import STAGES, stage_at
 from griffin import Config, Griffin
 
 HERE = Path(__file__).parent
-PEAK_RATE, LAST_RATE = 3e-3, 1e-4
-WARM_UP = 0.02  # of the time
-SHORT_DOCUMENTS = 0.3  # of the time, at its beginning
-WEIGHT_DECAY = 0.05  # of matrices only
+MATRIX_RATE = 0.007  # of Muon, whose steps are turned to matrices with singular values near 1
+OTHER_RATE = 1.7e-3  # of AdamW: embeddings, gates, norms, biases
+WARM_UP_STEPS = 40
+FALL = 0.45  # of the time, at its end: the rates fall to a hundredth
+WEIGHT_DECAY = 0.01  # of matrices only
 CLIP = 1.0
 VALIDATION_SEED = -1  # training pools count from 0
-LOG_SECONDS, VALIDATE_SECONDS, SAVE_SECONDS = 10, 120, 60
+VALIDATION_SIZE = 96  # documents
+LOG_SECONDS, VALIDATE_SECONDS, SAVE_SECONDS = 20, 420, 60
 
 
 @dataclass
@@ -43,43 +48,50 @@ class Progress:
     next_pool: int = 0
 
 
-def processor_seconds() -> float:
-    return time.process_time() / torch.get_num_threads()
+def loss_of(model: Griffin, batch: Batch) -> tuple[Tensor, float]:
+    """Weighted mean of the cross-entropy, and the share of the marked tokens that the model has right.
 
-
-def loss_of(model: Griffin, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the tokens that the model is to predict. Logits are computed for these only."""
-    inputs, targets, learned = batch
-    with torch.autocast("cpu", torch.bfloat16):  # the matrix products; norms, scan and logits stay in f32
-        features = model.features(inputs)[learned.t()]  # [n, D]
-        logits = model.logits(features)  # [n, V]
-    return F.cross_entropy(logits, targets.t()[learned.t()])
+    Logits are computed only for the n tokens that count.
+    """
+    inputs, targets, weights = (tensor.t() for tensor in batch)  # [T, B]
+    counts = weights > 0
+    with torch.autocast("cpu", torch.bfloat16):  # the matrix products; norms, scan, softmax and loss stay in f32
+        logits = model.logits(model.features(inputs.t())[counts])  # [n, V]
+    losses = F.cross_entropy(logits, targets[counts], reduction="none")
+    marked = weights[counts] > 1.0
+    right = (logits.detach()[marked].argmax(-1) == targets[counts][marked]).float().mean()
+    return (losses * weights[counts]).sum() / weights.sum(), float(right)
 
 
 @torch.no_grad()
-def validation_loss(model: Griffin, batches: list[Batch]) -> float:
-    counts = [int(learned.sum()) for _, _, learned in batches]
-    return sum(float(loss_of(model, batch)) * n for batch, n in zip(batches, counts)) / sum(counts)
+def validation_loss(model: Griffin, validation: list[Batch]) -> float:
+    """Here every token that counts counts the same."""
+    even = [(inputs, targets, (weights > 0).float()) for inputs, targets, weights in validation]
+    counts = [float(weights.sum()) for _, _, weights in even]
+    return sum(float(loss_of(model, batch)[0]) * n for batch, n in zip(even, counts)) / sum(counts)
 
 
-def learning_rate(done: float) -> float:
-    """done: the part of the time that is over, 0 … 1."""
-    if done < WARM_UP:
-        return PEAK_RATE * (done + 0.001) / WARM_UP
-    falling = min(1.0, (done - WARM_UP) / (1.0 - WARM_UP))
-    return LAST_RATE + (PEAK_RATE - LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * falling))
+def rate_at(step: int, done: float) -> float:
+    """The factor of both rates. done: the part of the time that is over, 0 … 1."""
+    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return warm * max(0.01, min(1.0, (1.0 - done) / FALL))
 
 
-def new_optimizer(model: Griffin) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98), fused=True)
+def new_optimizers(model: Griffin) -> list[torch.optim.Optimizer]:
+    named = list(model.named_parameters())
+    is_matrix = lambda name, p: p.dim() == 2 and "embed_tokens" not in name  # noqa: E731
+    matrices = [p for name, p in named if is_matrix(name, p)]
+    others = [p for name, p in named if not is_matrix(name, p)]
+    return [
+        torch.optim.Muon(matrices, lr=MATRIX_RATE, momentum=0.95, weight_decay=WEIGHT_DECAY),
+        torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+    ]
 
 
-def save(path: Path, model: Griffin, optimizer: torch.optim.AdamW, progress: Progress) -> None:
+def save(path: Path, model: Griffin, optimizers: list[torch.optim.Optimizer], progress: Progress) -> None:
     unfinished = path.with_suffix(".tmp")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}, unfinished)
+    states = [optimizer.state_dict() for optimizer in optimizers]
+    torch.save({"model": model.state_dict(), "optimizers": states, "progress": vars(progress)}, unfinished)
     unfinished.replace(path)
 
 
@@ -96,14 +108,15 @@ def prepare(run: Path, config: Path) -> tuple[Griffin, Tokenizer]:
 
 def train(run: Path, config: Path, minutes: float) -> None:
     model, tokenizer = prepare(run, config)
-    optimizer, progress = new_optimizer(model), Progress()
+    optimizers, progress = new_optimizers(model), Progress()
     checkpoint = run / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint)
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, state in zip(optimizers, saved["optimizers"]):
+            optimizer.load_state_dict(state)
         progress = Progress(**saved["progress"])
-    validation = pool(tokenizer, VALIDATION_SEED, size=128)
+    validation = pool(tokenizer, Random(VALIDATION_SEED), STAGES[-1], VALIDATION_SIZE)
     log = (run / "log.txt").open("a")
 
     def report(line: str) -> None:
@@ -112,43 +125,52 @@ def train(run: Path, config: Path, minutes: float) -> None:
 
     parameters = sum(p.numel() for p in model.parameters())
     report(f"{parameters:,} parameters; {progress.seconds:.0f} of {minutes * 60:.0f} s done")
-    clock = processor_seconds()
+    published_window = model.window
+    clock = time.process_time()
     logged = validated = saved_at = time.monotonic()
     losses: list[float] = []
+    rights: list[float] = []
     tokens_before = progress.tokens
     while True:
         # Pool after pool of new text, each with its number as the seed.
-        short = progress.seconds < SHORT_DOCUMENTS * minutes * 60
-        batches = pool(tokenizer, progress.next_pool, longest=LONGEST_AT_FIRST if short else LONGEST)
+        stage = stage_at(progress.seconds / 60)
+        training = pool(tokenizer, Random(progress.next_pool), stage)
         progress.next_pool += 1
-        for batch in batches:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(progress.seconds / (minutes * 60))
-            loss = loss_of(model, batch)
+        for batch in training:
+            done = progress.seconds / (minutes * 60)
+            model.window = stage.windows[progress.step % len(stage.windows)]
+            for optimizer, rate in zip(optimizers, (MATRIX_RATE, OTHER_RATE)):
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * rate_at(progress.step, done)
+            loss, right = loss_of(model, batch)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            optimizer.zero_grad()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
             losses.append(loss.item())
+            rights += [right] if right == right else []  # not a number where nothing is marked
             progress.step += 1
             progress.tokens += batch[0].numel()
-            progress.seconds += processor_seconds() - clock
-            clock = processor_seconds()
+            progress.seconds += time.process_time() - clock
+            clock = time.process_time()
             now = time.monotonic()
             if now - logged > LOG_SECONDS:
                 rate = (progress.tokens - tokens_before) / (now - logged)
-                left = minutes * 60 - progress.seconds
                 report(f"{progress.seconds:6.0f} s  step {progress.step:5}  {progress.tokens / 1e6:6.2f} M tokens  "
-                       f"loss {sum(losses) / len(losses):.4f}  {rate:6.0f} tokens/s  {left:5.0f} s left")
-                losses, tokens_before, logged = [], progress.tokens, now
+                       f"loss {sum(losses) / len(losses):.4f}  "
+                       f"marked right {sum(rights) / max(1, len(rights)):4.0%}  {rate:6.0f} tokens/s")
+                losses, rights, tokens_before, logged = [], [], progress.tokens, now
             over = progress.seconds >= minutes * 60
             if over or now - validated > VALIDATE_SECONDS:
+                model.window = published_window
                 report(f"{progress.seconds:6.0f} s  validation loss {validation_loss(model, validation):.4f}")
-                clock = processor_seconds()  # validation is not training time
+                report(recall_score.report(recall_score.score(model, tokenizer, dialogues=16)))
+                clock = time.process_time()  # validation is not training time
                 validated = logged = time.monotonic()
                 tokens_before = progress.tokens
             if over or now - saved_at > SAVE_SECONDS:
-                save(checkpoint, model, optimizer, progress)
+                save(checkpoint, model, optimizers, progress)
                 saved_at = time.monotonic()
             if over:
                 return
@@ -156,12 +178,11 @@ def train(run: Path, config: Path, minutes: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--run", type=Path, default=HERE / "runs" / "fledgling-2m")
-    parser.add_argument("--config", type=Path, default=HERE / "fledgling-2m.json")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=55.0)
+    parser.add_argument("--run", type=Path, default=HERE / "runs" / "fledgling-3m")
+    parser.add_argument("--config", type=Path, default=HERE / "fledgling-3m.json")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     train(options.run, options.config, options.minutes)
 
 

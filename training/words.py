@@ -1,48 +1,44 @@
 """Which words may the grammar use?"""
 
-GIRLS = """Anna Emma Olivia Mia Lily Clara Sofia Nora Ella Grace Lucy Alice Rose Ruby Ivy Hannah Zoe Maya Leah Eva Julia
-Sarah Laura Maria Lena Ada Iris Jane Kate Amy Molly Daisy Holly Wendy Heidi Tara Nina Vera Paula Mary Sue Betty Carol
-Diana Ellen Flora Helen Irene Joan Linda Martha Olga Rita Susan Tina""".split()
-
-BOYS = """Tom Ben Max Leo Sam Jack Noah Liam Finn Hugo Oscar Felix Peter Paul Mark David Daniel Adam Luke Henry George
-Oliver James Jacob Ethan Simon Theo Emil Anton Victor Martin Toby Billy Harry Charlie Eric Ian Carl Walter Frank John
-Bob Alex Tim Rob Nick Joe Dan Fred Gus Ned Otto Ray Will""".split()
-
-ANIMAL_NAMES = """Rusty Pip Coco Milo Biscuit Pepper Ginger Hazel Bramble Willow Clover Poppy Berry Honey Maple Nutmeg
-Pebble Sunny Shadow Smoky Star Storm Teddy Tilly Toffee Whisper Ziggy Bouncer Buttons Cinnamon Cookie Dusty Fern Fluffy
-Fudge Jasper Juniper Lucky Marble Misty Muffin Patches Peanut Pickle Pumpkin Scout Snowy Socks Sparky Speedy Spot
-Twinkle Waffles Whiskers Bella Bruno""".split()
-
-SYLLABLES = "ba be bo da de do fa ga ka ki ko la le li lo ma me mi mo na ne ni no pa ra re ri ro sa ta te ti to va vi za zo".split()
-
 ANIMALS = """fox rabbit bear mouse owl frog hedgehog squirrel turtle duck goose cat dog kitten puppy lion tiger elephant
-monkey giraffe zebra penguin seal whale dolphin crab deer wolf badger beaver otter pig sheep lamb goat horse pony donkey
-cow hen rooster sparrow crow parrot swan snail bee ant butterfly ladybug mole bat camel kangaroo koala panda hippo
-crocodile lizard wombat dinosaur dragon unicorn griffin""".split()
+monkey giraffe penguin whale crab deer wolf badger beaver otter pig sheep goat horse donkey cow hen crow parrot snail bee
+butterfly dinosaur dragon unicorn griffin
+camel zebra hippo kangaroo koala panda raccoon chipmunk mole swan eagle falcon raven robin sparrow pigeon stork
+pelican seagull peacock turkey rooster lamb calf foal bull moose reindeer lynx leopard cheetah hyena seal walrus
+dolphin shark octopus squid starfish lobster toad lizard snake gecko spider ant beetle ladybug cricket grasshopper dragonfly firefly
+moth caterpillar worm bat hamster pony""".split()
 
 WOMEN = "girl princess queen fairy witch grandmother".split()
 MEN = "boy prince king wizard fisherman knight grandfather".split()
-ANYONE = """farmer baker shepherd gardener sailor painter teacher doctor carpenter pirate explorer miller tailor
-shoemaker cook musician robot giant elf astronaut clown librarian""".split()
+ANYONE = """farmer baker shepherd gardener sailor painter teacher doctor carpenter pirate tailor cook robot giant
+clown
+blacksmith miller postman weaver potter musician juggler dancer poet hunter librarian nurse astronaut
+captain guard messenger inventor magician explorer""".split()
 
 TRAITS = """brave kind clever curious shy happy cheerful gentle quiet funny proud lonely hungry sleepy playful patient
-polite careful busy friendly honest grumpy lazy silly stubborn small young wise""".split()
+polite careful busy friendly honest grumpy lazy silly stubborn small young wise
+cheeky bold calm thoughtful merry tidy messy jolly dreamy eager graceful helpful loyal noisy nosy peaceful
+restless serious sensible strong swift talented tiny trusting warm-hearted wild witty""".split()
 
 COLORS = "red blue green yellow orange purple pink white black brown gray golden silver".split()
 
-LOOKS = COLORS + "shiny old new tiny big soft wooden round striped little beautiful magic".split()
+LOOKS = COLORS + "shiny old new tiny big wooden little beautiful magic".split()
 
 THINGS = """kite ball hat scarf basket drum lantern book boat bell blanket cup spoon bucket ribbon umbrella whistle
-feather shell stone button coin map mirror box bag coat glove key ring necklace crown puppet doll pillow candle brush
-pencil letter picture clock flute violin guitar trumpet horn jar pot rope wheel sled lamp telescope compass
-flag balloon acorn rose seed pearl mug lunchbox backpack bottle comb fan hammer marble mask needle notebook paddle plate
-purse quilt shovel teapot ticket vase""".split()
+feather shell stone button coin map mirror box bag coat ring crown doll pillow candle pencil picture clock flute guitar
+horn pot rope lamp flag balloon
+wagon sled ladder broom hammer bottle jar basin teapot kettle plate fork pan comb brush glove mitten boot sandal
+belt necklace bracelet pearl diamond jewel medal trophy globe telescope compass anchor oar sail net wheel tent puppet
+puzzle marble notebook pen letter stamp postcard poster vase chair stool cushion rug curtain
+carpet chest trunk lock chain trumpet violin harp banjo cello tambourine parasol fan wand shield helmet cape mask
+wig pumpkin acorn pinecone leaf""".split()
 
-INSTRUMENTS = "drum bell whistle flute violin guitar trumpet horn spoon cup pot comb".split()
+INSTRUMENTS = "drum bell whistle flute guitar horn spoon cup pot".split()
 
-PLACES = [f"the {place}" for place in """forest beach river lake meadow garden park market village hill mountain valley
-harbor castle farm orchard library school island desert cave pond old_mill windmill bakery town_square bridge field
-barn tower train_station playground lighthouse waterfall jungle museum""".split()]
+PLACES = [f"the {place}" for place in """lighthouse museum zoo bus_station train_station playground swimming_pool theater
+stable windmill vineyard wheat_field swamp desert canyon cliff spring well fountain town_square post_office bookshop toy_shop
+cottage palace ruins temple quarry jungle glacier snowy_hill rose_garden herb_garden greenhouse forest beach river lake meadow garden park market village hill mountain valley
+harbor castle farm orchard library school island cave pond old_mill bakery bridge field barn tower waterfall""".split()]
 PLACES = [place.replace("_", " ") for place in PLACES]
 
 NEAR = """the river|the forest|the sea|a quiet lake|the old mill|a green hill|the castle|the market|a wide meadow|the
@@ -50,8 +46,10 @@ mountains|a tall tree|the harbor|the edge of the village|a small bridge|an apple
 NEAR = [" ".join(near.split()) for near in NEAR.split("|")]
 
 FOODS = """soup bread pancakes pizza noodles rice salad cheese honey porridge cookies cake pie strawberries apples
-bananas cherries carrots potatoes corn popcorn chocolate toast jam yogurt muffins pasta beans grapes oranges pears nuts
-sandwiches waffles dumplings tomatoes peas eggs""".split()
+bananas cherries carrots potatoes popcorn chocolate toast jam muffins pasta nuts oranges pears waffles tomatoes
+grapes plums peaches melons lemons raisins beans peas corn onions mushrooms cucumbers lettuce spinach eggs sausages
+dumplings pudding biscuits crackers pretzels butter yogurt milk tea lemonade cocoa chestnuts almonds walnuts figs dates
+apricots mangoes pineapples coconuts blueberries raspberries""".split()
 
 DISHES = ["vegetable soup", "apple pie", "honey cake", "pumpkin soup", "cherry pie", "nut bread", "carrot soup",
           "berry jam", "banana bread", "potato stew", "chocolate cake", "mushroom soup", "corn bread", "plum pie"]
@@ -59,17 +57,11 @@ DISHES = ["vegetable soup", "apple pie", "honey cake", "pumpkin soup", "cherry p
 SKILLS = ["swim", "whistle", "climb trees", "ride a bicycle", "read", "skate", "dance", "juggle", "row a boat", "sing",
           "paint", "bake bread", "play the flute", "tie a knot", "write letters", "jump over the stream"]
 
-HOBBIES = ["swimming", "reading", "painting", "dancing", "singing", "cooking", "running", "drawing", "skating",
-           "gardening", "fishing", "hiking", "chess", "football", "tennis", "music", "building models", "baking"]
-
-JOBS = """baker teacher doctor nurse pilot painter farmer singer writer dancer gardener sailor cook vet scientist
-firefighter librarian astronaut carpenter musician""".split()
+HOBBIES = ["swimming", "reading", "dancing", "singing", "cooking", "running", "drawing", "skating",
+           "gardening", "sewing", "knitting", "pottery", "painting", "writing", "skiing", "surfing", "sailing", "rowing", "cycling",
+           "juggling", "photography", "astronomy", "basketball", "volleyball", "hockey", "golf", "yoga", "climbing", "camping", "fishing", "hiking", "chess", "football", "tennis", "music", "building models", "baking"]
 
 PETS = "cat dog rabbit hamster parrot turtle goldfish pony mouse lizard kitten puppy frog snail".split()
-
-TOWNS = """Brookfield Riverton Hillside Oakwood Maplewood Lakeview Greenville Fairview Springdale Ashford Milltown
-Eastport Westbury Northfield Southgate Paris London Berlin Rome Madrid Oslo Vienna Boston Chicago Dublin Lisbon Prague
-Tokyo Sydney Toronto""".split()
 
 HIDING_PLACES = ["under the {color} pot", "behind the {color} clock", "in the {color} box", "under the old stone",
                  "in the teapot", "behind the bookshelf", "under the bed", "on top of the cupboard", "in the {color} shoe",

@@ -1,0 +1,49 @@
+"""Which dialogues is memory measured on?
+
+    python examinations.py FOLDER [dialogues a distance] > examinations.jsonl
+
+Writes the held-out dialogues of recall_score.py for other programs, one question a line: the messages up to the question,
+the sentence expected (up to the end of the value), the value (null where it was never told), the kind of fact and the
+distance in tokens of FOLDER's tokenizer (null likewise).
+"""
+
+import json
+import sys
+from pathlib import Path
+from random import Random
+
+from tokenizers import Tokenizer
+
+import recall
+from recall_score import SPANS, laid_out
+
+
+def questions(tokenizer: Tokenizer, dialogues: int, seed: int = 99) -> list[dict]:
+    rows = []
+    for (low, _), chars in SPANS.items():
+        rng = Random(seed + low)
+        for _ in range(dialogues):
+            memory = recall.examination(rng, round(chars * rng.uniform(0.8, 1.25)))
+            _, places = laid_out(memory, tokenizer)
+            for place, (turn, kind, mentioned) in zip(places, memory.questions):
+                known = mentioned is not None
+                answer = memory.turns[turn][1]
+                rows.append({
+                    "messages": messages(memory.turns[:turn]) + [{"role": "user", "content": memory.turns[turn][0]}],
+                    "expected": (answer[: answer.rindex("*")] if known else "I don't know").replace("*", ""),
+                    "value": memory.values[kind] if known else None,
+                    "kind": kind,
+                    "distance": place.distance,
+                })
+    return rows
+
+
+def messages(turns: list[tuple[str, str]]) -> list[dict]:
+    pairs = [(("user", question), ("assistant", answer.replace("*", ""))) for question, answer in turns]
+    return [{"role": role, "content": content} for pair in pairs for role, content in pair]
+
+
+if __name__ == "__main__":
+    tokenizer = Tokenizer.from_file(str(Path(sys.argv[1]) / "tokenizer.json"))
+    for row in questions(tokenizer, int(sys.argv[2]) if len(sys.argv) > 2 else 40):
+        print(json.dumps(row, ensure_ascii=False))
