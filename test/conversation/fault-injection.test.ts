@@ -179,9 +179,12 @@ async function prepare(scenario: Scenario): Promise<Prepared> {
   return { scenario, scene, database };
 }
 
+/** SQLite's own count of ids comes with the rows. */
+const tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+
 function copyOf(from: DatabaseSync): DatabaseSync {
   const to = new DatabaseSync(":memory:");
-  for (const { name, sql } of from.prepare("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()) {
+  for (const { name, sql } of from.prepare(tables).all()) {
     to.exec(sql as string);
     for (const row of from.prepare(`SELECT * FROM ${name}`).all()) {
       const values = Object.values(row);

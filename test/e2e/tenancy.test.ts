@@ -227,7 +227,7 @@ describe("keys", () => {
   });
 
   test("a deployment without AERIE_SECRET refuses every route and says what to set", async () => {
-    const bare = await Runtime.start({ isUnconfigured: true });
+    const bare = await Runtime.start({ isUnconfigured: true, onLog: () => undefined });
     try {
       for (const route of closedRoutes()) {
         const path = route.path.replace(/:\w+/g, a.response);
