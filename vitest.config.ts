@@ -9,6 +9,7 @@ process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
 export default defineConfig({
   test: {
     testTimeout: 60_000,
+    maxWorkers: "100%", // of the cores; the default leaves one idle, which on two is half of them
     reporters: ["default", "./test/summary-reporter.ts"],
     // What an operator's log is for, and 500 lines here.
     onConsoleLog: (line) => !line.startsWith('{"event":"turn"'),
