@@ -21,11 +21,20 @@ function isJson(contentType: string | undefined): boolean {
   return /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType ?? "");
 }
 
-/** The whole body, or a 413 as soon as it is seen to be too large: a false Content-Length buys nothing. */
+/**
+ * Of a body that is too large, this much is read and thrown away before the 413: a client that is still sending when the
+ * connection closes sees a broken pipe and never the reason.
+ */
+const DISCARD_BYTES = 16 * 1024 * 1024;
+
+/** The whole body, or a 413 where it is too large, whatever its Content-Length says. Never more than the bound in memory. */
 export async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  checkLength(request, maxBytes);
   if (request.body === null) return new Uint8Array();
   const reader = request.body.getReader();
+  if (isAnnouncedLarger(request, maxBytes)) {
+    await discard(reader);
+    throw tooLarge(maxBytes);
+  }
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for (;;) {
@@ -33,7 +42,7 @@ export async function readBounded(request: Request, maxBytes: number): Promise<U
     if (done) break;
     bytes += value.byteLength;
     if (bytes > maxBytes) {
-      await reader.cancel().catch(() => {});
+      await discard(reader);
       throw tooLarge(maxBytes);
     }
     chunks.push(value);
@@ -49,7 +58,7 @@ export async function readBounded(request: Request, maxBytes: number): Promise<U
 
 /** The body as it comes, failing once it has exceeded the bound. A byte stream: only those cross an RPC boundary. */
 export function boundedStream(request: Request, maxBytes: number): ReadableStream<Uint8Array> {
-  checkLength(request, maxBytes);
+  if (isAnnouncedLarger(request, maxBytes)) throw tooLarge(maxBytes);
   if (request.body === null) throw new ApiError(400, "invalid_state_file", "The request has no body.");
   const reader = request.body.getReader();
   let bytes = 0;
@@ -71,9 +80,22 @@ export function boundedStream(request: Request, maxBytes: number): ReadableStrea
   });
 }
 
-function checkLength(request: Request, maxBytes: number): void {
+function isAnnouncedLarger(request: Request, maxBytes: number): boolean {
   const length = request.headers.get("content-length");
-  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes);
+  return length !== null && Number(length) > maxBytes;
+}
+
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    for (let bytes = 0; bytes < DISCARD_BYTES; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      bytes += value.byteLength;
+    }
+    await reader.cancel();
+  } catch {
+    // the client left: there is nobody to tell
+  }
 }
 
 function tooLarge(maxBytes: number): ApiError {
