@@ -25,7 +25,7 @@ function isJson(contentType: string | undefined): boolean {
  * Of a body that is too large, this much is read and thrown away before the 413: a client that is still sending when the
  * connection closes sees a broken pipe and never the reason.
  */
-const DISCARD_BYTES = 16 * 1024 * 1024;
+export const DISCARD_BYTES = 16 * 1024 * 1024;
 
 /** The whole body, or a 413 where it is too large, whatever its Content-Length says. Never more than the bound in memory. */
 export async function readBounded(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {

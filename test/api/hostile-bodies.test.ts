@@ -2,6 +2,8 @@
 
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
+import { DISCARD_BYTES } from "../../shared/api/json-body.ts";
+import { MAX_JSON_BYTES } from "../../shared/protocol/limits.ts";
 import { expectError, setUp } from "./client.ts";
 import { MODEL } from "./fake-services.ts";
 
@@ -73,7 +75,7 @@ describe("hostile bodies", () => {
       duplex: "half",
     } as RequestInit);
     expect(response.status).toBe(413);
-    expect(sent).toBeLessThan(3 * 1024 * 1024);
+    expect(sent).toBeLessThan(MAX_JSON_BYTES + DISCARD_BYTES + 4 * 65_536);
   });
 
   test.each([
