@@ -12,6 +12,8 @@ import { durableSql, newCounters, type StorageCounters } from "./durable-sql.ts"
 import { modelHost } from "./model-host.ts";
 import { prefixObjectName } from "./tenant.ts";
 
+const ALARM_RETRY_MS = 60_000;
+
 const HEX_DIGITS = [..."0123456789abcdef"];
 
 export class Conversation extends DurableObject<Cloudflare.Env> {
@@ -41,8 +43,14 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
 
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
-    const tenant = readTenant(durableSql(this.ctx.storage));
-    if (tenant !== null) await this.#open(tenant)?.wake();
+    try {
+      const tenant = readTenant(durableSql(this.ctx.storage));
+      if (tenant !== null) await this.#open(tenant)?.wake();
+    } catch (error) {
+      // The runtime tries six times, then never again: what is due would stay for ever.
+      console.error("what was due was not done", error);
+      this.#wakeAt(Date.now() + ALARM_RETRY_MS);
+    }
   }
 
   /** null: the conversation is another tenant's. An id's MAC says so before; this is the second lock. */
@@ -78,10 +86,10 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
         const shards = HEX_DIGITS.map((digit) => TENANTS.get(TENANTS.idFromName(prefixObjectName(tenant, digit))));
         await Promise.all(shards.map((shard) => shard.forgetPrefixes(object)));
         await catalogue().forget(object);
-        this.#core = null;
         this.#alarmAt = null;
         await storage.deleteAlarm();
         await storage.deleteAll();
+        this.#core = null; // not before: a new core would accept what is about to be wiped
       },
     });
   }

@@ -31,9 +31,11 @@ import { type ModelEntry, parseCatalogue } from "./model-catalogue.ts";
 import { ModelLoad, type OnProgress } from "./model-load.ts";
 import { type BundleStore, openStore, type StoreBindings } from "./model-store.ts";
 
-// A request that is cancelled while it computes never releases its place: no `finally` runs. A computation yields every few
-// dozen milliseconds; one that has not for this long is gone. The same goes for a load that nobody looks at.
+// A request that is cancelled while it computes never releases its place: no `finally` runs. But its timers end with it, so a
+// computation is alive as long as its timer beats, also while it waits for a slow reader or for its next segment. One that was
+// not seen for this long is gone. The same goes for a load that nobody looks at.
 const LEASE_MS = 30_000;
+const BEAT_MS = LEASE_MS / 4;
 
 // A refused request may come again when about one reply of this length is done.
 const TYPICAL_REPLY_TOKENS = 128;
@@ -112,13 +114,18 @@ export class ModelHost implements ModelSource {
     this.#makeRoom(running.bytes, owner, secondsPerToken(config));
     owner.lastUse = ++this.#uses;
     owner.running.add(running);
+    const seen = () => {
+      running.lastSeenMs = Date.now();
+    };
+    const beat = setInterval(seen, BEAT_MS);
     return {
       tokensPerYield: tokensPerYield(config),
       async yieldToEvents() {
         await yieldToEvents();
-        running.lastSeenMs = Date.now();
+        seen(); // timers may be late where much is computed
       },
       release: () => {
+        clearInterval(beat);
         owner.running.delete(running);
         this.#sweep();
       },

@@ -1,5 +1,6 @@
 /** The Worker: bindings in, the HTTP API out. Stateless; conversations and tenants are objects. */
 
+import { conversationPort } from "../durable-objects/conversation-port.ts";
 import { modelHost } from "../durable-objects/model-host.ts";
 import { prefixObjectName } from "../durable-objects/tenant.ts";
 import { createAdmin } from "../shared/api/admin.ts";
@@ -10,7 +11,6 @@ import { createIds } from "../shared/api/ids.ts";
 import { createSecrets } from "../shared/api/secrets.ts";
 import type { Services } from "../shared/api/services.ts";
 import { toHex } from "../shared/bytes.ts";
-import { portOver } from "../shared/conversation/port-call.ts";
 import { createStatelessRunner } from "../shared/conversation/stateless.ts";
 import type { TenantPort } from "../shared/conversation/tenant-types.ts";
 import { AerieError } from "../shared/errors.ts";
@@ -45,10 +45,7 @@ function appFor(env: Env): ReturnType<typeof createApp> {
     withinRateLimit: async ({ keyId }) => (await env.RATE_LIMIT.limit({ key: keyId })).success,
     ids: createIds(secrets),
     newObject: () => env.CONVERSATIONS.newUniqueId().toString(),
-    conversation(owner, object) {
-      const stub = env.CONVERSATIONS.get(env.CONVERSATIONS.idFromString(object));
-      return portOver((method, args) => stub.call(owner, method, args) as never);
-    },
+    conversation: (owner, object) => conversationPort(env, owner, object),
     tenant,
     prefixes: (owner, hash) => tenantObject(env, prefixObjectName(owner, hash)),
     stateless: createStatelessRunner({ models: modelHost(env), now: Date.now }),

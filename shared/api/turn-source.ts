@@ -75,6 +75,7 @@ export async function fromComputation(
   };
 }
 
+/** Tries to join a turn again without a single new event, each after a longer pause. */
 const REJOINS = 5;
 const REJOIN_PAUSE_MS = 200;
 
@@ -90,6 +91,7 @@ export function rejoining(
 ): TurnSource {
   const open = new Map(nodes.map((node) => [node, { started: false, texts: 0 }]));
   let source = first;
+  let joined: number | null = null; // the response whose events `source` has, where it is not all of them
   let left = REJOINS;
   let isCancelled = false;
 
@@ -101,17 +103,27 @@ export function rejoining(
     if (event.type === "start") seen.started = true;
     if (event.type === "text" && isNext) seen.texts++;
     if (event.type === "end") open.delete(node);
+    if (isNext) left = REJOINS;
     return isNext;
   };
 
   async function rejoin(): Promise<void> {
     await source.cancel();
-    if (left-- === 0) throw new Error("the turn's events broke off and could not be joined again");
-    await new Promise<void>((resolve) => setTimeout(resolve, REJOIN_PAUSE_MS * 2 ** (REJOINS - 1 - left)));
     const [node] = open.keys();
-    const answer = await port.events(node!, { quiet });
-    if (!answer.ok) throw new RefusedJoin(answer.error);
-    source = fromStream(answer.value);
+    const hasEnded = joined !== null && !open.has(joined);
+    joined = node!;
+    for (let mustWait = !hasEnded; ; mustWait = true) {
+      if (mustWait) {
+        if (left-- === 0) throw new Error("the turn's events broke off and could not be joined again");
+        await new Promise<void>((resolve) => setTimeout(resolve, REJOIN_PAUSE_MS * 2 ** (REJOINS - 1 - left)));
+      }
+      if (isCancelled) return;
+      const answer = await port.events(node!, { quiet }).catch(() => null); // null: the object is not back yet
+      if (answer === null) continue;
+      if (!answer.ok) throw new RefusedJoin(answer.error);
+      source = fromStream(answer.value);
+      return;
+    }
   }
 
   return {

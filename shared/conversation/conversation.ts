@@ -58,6 +58,7 @@ export class ConversationCore implements ConversationPort {
   readonly #host: ConversationHost;
   readonly #runs: Runs;
   readonly #branches: BranchOperations;
+  #isClosing = false;
 
   constructor(host: ConversationHost) {
     this.#host = host;
@@ -154,6 +155,7 @@ export class ConversationCore implements ConversationPort {
     if (branch !== null && choices > 1)
       throw new RefusedError(400, "invalid_value", `n: expected 1 in a conversation, found ${choices}`, { param: "n" });
     return sql.transaction(() => {
+      if (this.#isClosing) throw closing();
       if (this.#repeated(request)) return null;
       if (branch !== null && this.#branches.find(branch).head !== (parent?.id ?? null)) return null;
       if (parent && findNode(sql, parent.id)?.status !== parent.status) return null;
@@ -372,6 +374,7 @@ export class ConversationCore implements ConversationPort {
 
   #changing<Value>(body: () => Promise<Value> | Value): Promise<Answer<Value>> {
     return answering(async () => {
+      if (this.#isClosing) throw closing();
       this.#runs.takeOver();
       const value = await body();
       await this.#tell();
@@ -401,10 +404,22 @@ export class ConversationCore implements ConversationPort {
     return answering(() => exportRecords(this.#host.sql, this.#branches));
   }
 
+  /** Until the host has forgotten it, calls still come in: what they began would be wiped behind an acknowledgement. */
   async destroy(): Promise<void> {
-    await this.#runs.stopAll();
-    await this.#host.forget();
+    this.#isClosing = true;
+    try {
+      await this.#runs.stopAll();
+      await this.#host.forget();
+    } finally {
+      this.#isClosing = false; // it failed, or this is an empty conversation again
+    }
   }
+}
+
+function closing(): RefusedError {
+  return new RefusedError(409, "conversation_busy", "the conversation is being erased: send the request again", {
+    retryAfterSeconds: 1,
+  });
 }
 
 function notFound(): RefusedError {

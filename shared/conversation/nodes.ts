@@ -71,6 +71,9 @@ export function nextNodeId(sql: Sql): number {
   return ((row.last as number | null) ?? 0) + 1;
 }
 
+/** The fencing token of the instance that begins a node. */
+export const FIRST_EPOCH = 1;
+
 export type NewNode = Pick<Node, "id" | "parent" | "branch" | "status" | "createdAt" | "system" | "input"> &
   Partial<Omit<Node, "id" | "parent" | "branch" | "status" | "createdAt" | "system" | "input">>;
 
@@ -98,7 +101,7 @@ export function insertNode(sql: Sql, node: NewNode): void {
     choice: node.choice ?? 0,
     cached: node.cached ?? 0,
     processed: 0,
-    epoch: node.epoch ?? 1,
+    epoch: node.epoch ?? FIRST_EPOCH,
     attempts: 0,
   };
   const names = Object.keys(columns);

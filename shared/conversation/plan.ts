@@ -84,17 +84,17 @@ function lastUserItem(base: Node): InputItem[] | null {
 /** Everything said from the root to a node, its reply included. */
 export function allItems(sql: Sql, node: Node): InputItem[] {
   const items = itemsBeforeReply(sql, node);
-  if (node.output) items.push({ role: "assistant", content: node.output });
-  return items;
+  return [...items, ...reply(node)];
 }
 
 function itemsBeforeReply(sql: Sql, node: Node): InputItem[] {
   const path = [...pathUp(sql, node.id)].reverse();
-  return path.flatMap((at) => [
-    ...said(at),
-    ...(at.output && at.id !== node.id ? [{ role: "assistant" as const, content: at.output }] : []),
-  ]);
+  return path.flatMap((at) => [...said(at), ...(at.id === node.id ? [] : reply(at))]);
 }
+
+/** Nobody continues what failed, however much of it was said. */
+const reply = (node: Node): InputItem[] =>
+  node.output && isFinished(node) ? [{ role: "assistant", content: node.output }] : [];
 
 /** The nearest checkpoint at or before the end of a node's log, along the logs that it continues. */
 export function nearestCheckpoint(sql: Sql, node: number, digest: string): FoundCheckpoint | null {

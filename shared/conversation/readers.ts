@@ -21,7 +21,17 @@ export class Bell {
     const set = this.#waiting.get(node) ?? new Set();
     this.#waiting.set(node, set);
     set.add(wake);
-    return { rung, stop: wake };
+    const stop = () => {
+      set.delete(wake); // a node that is over never rings again
+      if (set.size === 0 && this.#waiting.get(node) === set) this.#waiting.delete(node);
+      wake();
+    };
+    return { rung, stop };
+  }
+
+  /** How many wait, for whatever node. */
+  get waiting(): number {
+    return [...this.#waiting.values()].reduce((sum, set) => sum + set.size, 0);
   }
 
   ring(node: number): void {
@@ -102,8 +112,10 @@ class BatchReader {
       const { rung, stop } = this.#host.bell.wait(id); // before looking, so that nothing is missed in between
       this.#stopWaiting = stop;
       const events = this.#look(id);
-      if (events === null) return null;
-      if (events.length > 0) return events;
+      if (events === null || events.length > 0) {
+        stop();
+        return events;
+      }
       // Broken off rather than silent: whoever reads joins again, where the response is computed.
       if (this.#host.isLost(id))
         throw new AerieError("conversation.lease", `response ${id} goes on in another instance`);
@@ -169,6 +181,14 @@ function asBegun(record: ResponseRecord): ResponseRecord {
     error: null,
     usage: null,
   };
+}
+
+/** What readers of a node's log have seen so far, as one text. null: another model's ids. */
+export function loggedText(sql: Sql, loaded: LoadedModel, node: Node): string | null {
+  if (!node.request || node.log?.digest !== loaded.digest) return null;
+  const texts = new TextEvents(loaded, node.id, node.request);
+  const events = [...texts.push(readIds(sql, node.id, node.log.promptLength), null), ...texts.end()];
+  return events.map(({ text }) => text).join("");
 }
 
 /** A response that is over, with its log-probabilities. null: erased. */

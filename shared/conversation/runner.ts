@@ -71,21 +71,29 @@ interface HeldState {
 /** Cancelled: what was generated so far stays. */
 class Cancelled extends Error {}
 
+/**
+ * The choices of a turn, each with the fencing token that its instance was given: read when a choice begins, it might be that of a
+ * successor.
+ */
+export type Epochs = ReadonlyMap<number, number>;
+
 /** Runs the choices of a turn one after the other; they share the work on the prompt. */
 export async function runChoices(
   host: RunHost,
   loaded: LoadedModel,
   admission: Admission,
-  nodes: readonly number[],
+  epochs: Epochs,
   isCancelled: () => boolean,
 ): Promise<void> {
   let atPrompt: AtPrompt | null = null;
-  for (const [at, id] of nodes.entries()) {
+  let left = epochs.size;
+  for (const [id, epoch] of epochs) {
+    left--;
     const node = findNode(host.sql, id);
     if (node?.status !== "in_progress") continue;
+    if (node.epoch !== epoch) throw new LeaseLost(id);
     const run = new ResponseRun(host, loaded, admission, node, isCancelled);
-    const isShared = at + 1 < nodes.length;
-    atPrompt = await run.run(atPrompt, isShared);
+    atPrompt = await run.run(atPrompt, left > 0);
   }
 }
 
@@ -109,6 +117,7 @@ class ResponseRun {
   #loggedIds = 0;
   #lastFlush = 0;
   #beforeHeld: HeldState | null = null;
+  #hasProgressed: boolean; // since the last take-over, as far as the database knows
 
   constructor(host: RunHost, loaded: LoadedModel, admission: Admission, node: Node, isCancelled: () => boolean) {
     this.#host = host;
@@ -124,6 +133,7 @@ class ResponseRun {
     });
     this.#promptEnd = this.#log.start + this.#log.promptLength;
     this.#state = createState(loaded.model);
+    this.#hasProgressed = node.attempts === 0;
   }
 
   async run(atPrompt: AtPrompt | null, isShared: boolean): Promise<AtPrompt | null> {
@@ -277,7 +287,9 @@ class ResponseRun {
     sql.transaction(() => {
       this.#checkLease();
       appendIds(sql, this.#node.id, this.#log.promptLength + this.#loggedIds, this.#unlogged, logprobs);
+      if (!this.#hasProgressed) sql.exec("UPDATE node SET attempts = 0 WHERE id = ?", this.#node.id);
     });
+    this.#hasProgressed = true;
     this.#loggedIds += this.#unlogged.length;
     this.#unlogged = [];
     this.#unloggedLogprobs = [];

@@ -3,10 +3,10 @@
 import { type Digest, deleteCheckpoint } from "./checkpoints.ts";
 import { changeMeta, readMeta } from "./meta.ts";
 import { type Admission, BusyError, type LoadedModel, type ModelSource } from "./model-source.ts";
-import { findNode, type Node, pathUp, type StoredRequest } from "./nodes.ts";
-import { Bell } from "./readers.ts";
+import { FIRST_EPOCH, findNode, type Node, pathUp, type StoredRequest } from "./nodes.ts";
+import { Bell, loggedText } from "./readers.ts";
 import { refusalOf } from "./refusal.ts";
-import { LeaseLost, runChoices } from "./runner.ts";
+import { type Epochs, LeaseLost, runChoices } from "./runner.ts";
 import type { Sql } from "./sql.ts";
 
 /** How soon a wake-up looks after a turn that this instance runs: should the instance vanish, another goes on then. */
@@ -38,6 +38,8 @@ interface Run {
   readonly whenUnread: "stop" | "go on";
   readers: number;
   isCancelled: boolean;
+  /** Why it could not be taken up for now. */
+  busy: BusyError | null;
   done: Promise<void>;
   /** Called when its segment of compute is over, or the whole of it. */
   onPause: () => void;
@@ -49,6 +51,7 @@ interface Run {
 interface Ready {
   readonly loaded: LoadedModel;
   readonly admission: Admission;
+  readonly epochs: Epochs;
 }
 
 /** Trying again would not help. */
@@ -85,7 +88,7 @@ export class Runs {
 
   start(nodes: readonly number[], whenUnread: Run["whenUnread"], loaded: LoadedModel, admission: Admission): void {
     const run = this.#register(nodes, whenUnread);
-    run.done = this.#drive(run, { loaded, admission });
+    run.done = this.#drive(run, { loaded, admission, epochs: new Map(nodes.map((id) => [id, FIRST_EPOCH])) });
     this.#host.keepAlive(run.done);
   }
 
@@ -124,16 +127,19 @@ export class Runs {
     };
   }
 
-  /** Ends what runs at a node early. Resolves once nothing does. */
+  /** Ends what runs at a node early. Resolves once nothing does; refuses where there is no room to write its end now. */
   async stop(node: number): Promise<void> {
     const run = this.#byNode.get(node);
-    if (run) await this.#stop(run);
+    if (!run) return;
+    await this.#stop(run);
+    if (run.busy) throw run.busy;
   }
 
   /** Stops what runs at a node or behind it: it computes with text that is about to be erased. */
   async stopFrom(node: number): Promise<void> {
-    for (const run of new Set(this.#byNode.values()))
-      if ([...pathUp(this.#host.sql, run.nodes[0])].some(({ id }) => id === node)) await this.#stop(run);
+    const { sql } = this.#host;
+    const isBehind = (id: number) => [...pathUp(sql, id)].some((at) => at.id === node);
+    for (const run of new Set(this.#byNode.values())) if (run.nodes.some(isBehind)) await this.#stop(run);
   }
 
   async stopAll(): Promise<void> {
@@ -153,6 +159,7 @@ export class Runs {
       whenUnread,
       readers: 0,
       isCancelled: false,
+      busy: null,
       done: Promise.resolve(),
       onPause: () => undefined,
       begin: null,
@@ -180,9 +187,12 @@ export class Runs {
             return;
           }
           // It stays in progress until there is room.
-          if (error instanceof BusyError) return this.#host.wakeAt(this.#host.now() + 1000 * error.retryAfterSeconds);
+          if (error instanceof BusyError) {
+            run.busy = error;
+            return this.#host.wakeAt(this.#host.now() + 1000 * error.retryAfterSeconds);
+          }
           const isGivenUp = error instanceof GivenUp || attempt >= MAX_ATTEMPTS;
-          if (isGivenUp) return this.#fail(run, lastError ?? error);
+          if (isGivenUp) return await this.#fail(run, lastError ?? error);
           this.#host.report("a response is computed again from its log", error);
           lastError = error;
         }
@@ -209,18 +219,19 @@ export class Runs {
     const admission = models.admit(loaded);
     try {
       // The new epoch fences off whoever ran it before, should it still be alive somewhere.
-      sql.transaction(() => {
+      const epochs = sql.transaction(() => {
         for (const { id } of running())
           sql.exec("UPDATE node SET epoch = epoch + 1, attempts = attempts + 1 WHERE id = ?", id);
+        return epochsOf(sql, run.nodes);
       });
+      return { loaded, admission, epochs };
     } catch (error) {
       admission.release();
       throw error;
     }
-    return { loaded, admission };
   }
 
-  async #compute(run: Run, { loaded, admission }: Ready): Promise<void> {
+  async #compute(run: Run, { loaded, admission, epochs }: Ready): Promise<void> {
     const host = {
       sql: this.#host.sql,
       digest: this.#host.digest,
@@ -234,7 +245,7 @@ export class Runs {
       },
     };
     try {
-      await runChoices(host, loaded, admission, run.nodes, () => run.isCancelled);
+      await runChoices(host, loaded, admission, epochs, () => run.isCancelled);
     } catch (error) {
       if (isTrap(error)) this.#host.models.discard(loaded);
       throw error;
@@ -243,30 +254,35 @@ export class Runs {
     }
   }
 
-  #fail(run: Run, error: unknown): void {
+  async #fail(run: Run, error: unknown): Promise<void> {
     this.#host.report("a response failed", error);
     try {
-      this.#writeFailure(run, error);
+      // What readers saw is kept. Without the model that said it nobody can tell what it was.
+      const model = findNode(this.#host.sql, run.nodes[0])?.request?.model;
+      const loaded = model === undefined ? null : await this.#host.models.load(model).catch(() => null);
+      this.#writeFailure(run, error, loaded);
     } catch (storageError) {
       // It stays in progress: the next call or wake-up takes it over.
       this.#host.report("a failed response was not written", storageError);
     }
   }
 
-  /** What can't be computed ends as `failed`, so that nobody waits for it. */
-  #writeFailure(run: Run, error: unknown): void {
+  /** What can't be computed ends as `failed`, so that nobody waits for it, with the text that readers saw. */
+  #writeFailure(run: Run, error: unknown, loaded: LoadedModel | null): void {
     const { sql } = this.#host;
     const code = isTrap(error) ? "kernel_trap" : "server_error";
     const message = refusalOf(error)?.message ?? "the response could not be computed: ask again";
     const now = Math.floor(this.#host.now() / 1000);
     sql.transaction(() => {
       for (const id of run.nodes) {
-        if (findNode(sql, id)?.status !== "in_progress") continue;
+        const node = findNode(sql, id);
+        if (node?.status !== "in_progress") continue;
         deleteCheckpoint(sql, id); // of a segment: nobody continues what failed
         sql.exec(
-          "UPDATE node SET status = 'failed', completed_at = ?, error = ?, kept = 0 WHERE id = ?",
+          "UPDATE node SET status = 'failed', completed_at = ?, error = ?, output = ?, kept = 0 WHERE id = ?",
           now,
           JSON.stringify({ code, message }),
+          loaded && loggedText(sql, loaded, node),
           id,
         );
       }
@@ -307,6 +323,11 @@ export class Runs {
     run.begin = null;
     return paused;
   }
+}
+
+/** The fencing token of each node, as this instance holds it from now on. */
+function epochsOf(sql: Sql, nodes: readonly number[]): Epochs {
+  return new Map(nodes.map((id) => [id, findNode(sql, id)?.epoch ?? 0]));
 }
 
 /** Whatever a kernel left half done is thrown away with its instance. */

@@ -75,6 +75,30 @@ test("likewise with several responses, read again one after the other", async ()
   expect(events.filter((event) => "node" in event && event.node === 1)).toHaveLength(3);
 });
 
+test("one break among many choices: each is joined again without waiting", async () => {
+  const nodes = Array.from({ length: 12 }, (_, node) => node);
+  const port = { events: async (node: number) => ({ ok: true, value: streamOf([start(node), end(node)]) }) as const };
+  const broken = fromStream(streamOf([start(0)], { breaks: true }));
+  const began = performance.now();
+  const events = await all(rejoining(broken, port, nodes, false));
+  expect(events.filter(({ type }) => type === "end")).toHaveLength(12);
+  expect(performance.now() - began).toBeLessThan(1000); // one pause of 200 ms
+});
+
+test("an object that is not back yet is asked again, and each new event gives back all tries", async () => {
+  let calls = 0;
+  const port = {
+    async events() {
+      calls++;
+      if (calls % 2 === 1) throw new Error("the object was reset");
+      return { ok: true, value: streamOf(whole.slice(0, 1 + calls / 2), { breaks: calls < 8 }) } as const;
+    },
+  };
+  const broken = fromStream(streamOf(whole.slice(0, 1), { breaks: true }));
+  expect(await all(rejoining(broken, port, [0], false))).toStrictEqual(whole);
+  expect(calls).toBe(8); // more than five
+});
+
 test("a response that is gone meanwhile ends the reading with its refusal", async () => {
   const error = { status: 404, code: "response_not_found", message: "gone", param: null } as const;
   const source = rejoining(

@@ -3,7 +3,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { ConversationCore, type ConversationHost } from "../../shared/conversation/conversation.ts";
 import type { Admission, LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
-import { ModelError } from "../../shared/conversation/model-source.ts";
+import { BusyError, ModelError } from "../../shared/conversation/model-source.ts";
 import { plainSampling } from "../../shared/conversation/sampling-record.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
 import type { CatalogueNote } from "../../shared/conversation/tenant-types.ts";
@@ -84,7 +84,7 @@ export function sourceOf(loaded: LoadedModel, options: { places?: number; tokens
       return loaded;
     },
     admit(): Admission {
-      if (taken >= places) throw new Error("no place");
+      if (taken >= places) throw new BusyError("no place", 1);
       taken++;
       return {
         tokensPerYield,
@@ -103,6 +103,8 @@ export interface TestObject {
   readonly notes: CatalogueNote[];
   readonly reports: string[];
   forgotten: boolean;
+  /** What the host's forgetting waits for: the platform's takes many calls. */
+  forgetting: Promise<void>;
   /** Milliseconds; moves only by hand if `clock` is set. */
   clock: number | null;
   wakeTimes: number[];
@@ -120,6 +122,7 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
     notes: [],
     reports: [],
     forgotten: false,
+    forgetting: Promise.resolve(),
     clock: null,
     wakeTimes: [],
     segmentTokens: Number.POSITIVE_INFINITY,
@@ -150,6 +153,7 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
         note: async (note) => void object.notes.push(note),
         report: (what, error) => void object.reports.push(`${what}: ${String(error)}`),
         forget: async () => {
+          await object.forgetting;
           object.forgotten = true;
         },
       };

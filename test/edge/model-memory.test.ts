@@ -137,6 +137,22 @@ describe("a computation", () => {
     expect(host.usage().running).toBe(1);
   });
 
+  test("that waits for a slow reader holds its memory, and so its place", async () => {
+    const host = hostOf(assets);
+    const loaded = await host.load("small");
+    vi.useFakeTimers();
+    try {
+      const { release } = host.admit(loaded);
+      await vi.advanceTimersByTimeAsync(120_000);
+      expect(host.usage().running).toBe(1);
+      release();
+      expect(host.usage().running).toBe(0);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("with a small model makes dozens of tokens between two yields", async () => {
     const host = hostOf(assets);
     const { tokensPerYield, release } = host.admit(await host.load("small"));

@@ -3,9 +3,10 @@
 import { abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, expect, test } from "vitest";
+import { conversationPort } from "../../durable-objects/conversation-port.ts";
 import { modelHost } from "../../durable-objects/model-host.ts";
-import { portOver } from "../../shared/conversation/port-call.ts";
-import type { ConversationPort, ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
+import { fromStream, rejoining } from "../../shared/api/turn-source.ts";
+import type { ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
 import { finished, readEvents, request, sampled, unwrap } from "../conversation/fixture.ts";
 
 let turn: TurnRequest;
@@ -20,11 +21,7 @@ beforeAll(async () => {
 
 const newObject = () => env.CONVERSATIONS.newUniqueId().toString();
 
-/** A stub is broken once its object was reset: a new one for every call. */
-function conversation(object: string): ConversationPort {
-  const stub = () => env.CONVERSATIONS.get(env.CONVERSATIONS.idFromString(object));
-  return portOver((method, args) => stub().call("default", method, args) as never);
-}
+const conversation = (object: string) => conversationPort(env, "default", object);
 
 /** Begins the turn, reads until some text came, and resets every object. Returns the response's node. */
 async function beginAndReset(object: string): Promise<number> {
@@ -55,6 +52,20 @@ test("a reader that comes back finds the turn going on, and ends with the same t
   for await (const event of readEvents(events)) {
     if (event.type === "text") text += event.text;
     if (event.type === "end") expect(event.response).toMatchObject({ output, status });
+  }
+  expect(text).toBe(output);
+});
+
+test("the reader of a reset object never notices: the Worker's port joins the turn again", async () => {
+  const { output } = await uninterrupted();
+  const port = conversation(newObject());
+  const begun = unwrap(await port.turn(turn, { quiet: false }));
+  const source = rejoining(fromStream(begun.events), port, [begun.responses[0].node], false);
+  let text = "";
+  let texts = 0;
+  for (let event = await source.next(); event !== null; event = await source.next()) {
+    if (event.type === "text") text += event.text;
+    if (event.type === "text" && ++texts === 5) await abortAllDurableObjects();
   }
   expect(text).toBe(output);
 });

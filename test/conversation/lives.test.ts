@@ -1,0 +1,134 @@
+/** A turn that outlives its instances: what it keeps, what it owes its readers, and when it may be given up or erased. */
+
+import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
+import { beforeAll, expect, test } from "vitest";
+import { openModel, openTextSide } from "../../cli/model-argument.ts";
+import { nodeSql } from "../../cli/node-sql.ts";
+import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
+import { Bell } from "../../shared/conversation/readers.ts";
+import { countIds } from "../../shared/conversation/token-log.ts";
+import type { TurnRequest } from "../../shared/conversation/types.ts";
+import { FaultyObject } from "./faulty-object.ts";
+import { allEvents, finished, request, sampled, sourceOf, type TestObject, testObject, unwrap } from "./fixture.ts";
+import { checkInvariants } from "./invariants.ts";
+
+const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+
+let loaded: LoadedModel;
+beforeAll(async () => {
+  const model = await openModel(folder, { backend: "wasm", window: "deepmind" });
+  loaded = { id: "fledgling", digest: "d".repeat(64), model, ...(await openTextSide(folder)) };
+});
+
+function turn(options: Partial<TurnRequest> = {}): TurnRequest {
+  const logitBias = loaded.model.config.eosIds.map((id) => [id, -100] as const);
+  return request(loaded.id, "Tell me a story.", { sampling: { ...sampled, logitBias }, maxTokens: 600, ...options });
+}
+
+async function withObject(models: ModelSource, use: (object: TestObject) => Promise<void>): Promise<void> {
+  const database = new DatabaseSync(":memory:");
+  const object = testObject(nodeSql(database), models);
+  try {
+    await use(object);
+    await object.settled();
+    expect(checkInvariants(object.sql)).toStrictEqual([]);
+  } finally {
+    database.close();
+  }
+}
+
+/** Reads on in a new instance until the log has `ids` more ids; that instance is then forgotten. */
+async function liveFor(object: TestObject, node: number, ids: number): Promise<void> {
+  const before = countIds(object.sql, node);
+  unwrap(await object.open().response(node)); // any call takes the turn over
+  while (countIds(object.sql, node) < before + ids) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+test("a turn that says more in every life is never given up: eight lives were once three too many", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const [whole] = await finished(await object.open().turn(turn(), { quiet: true }));
+    const [{ node }] = unwrap(await object.open().turn(turn(), { quiet: true })).responses;
+    for (let life = 0; life < 8; life++) await liveFor(object, node, 32);
+    const events = await allEvents(unwrap(await object.open().events(node, { quiet: true })));
+    expect(events).toMatchObject([{ type: "end", response: { status: "incomplete", output: whole.output } }]);
+  }));
+
+test("a response that is given up keeps the text that its readers saw, and nobody continues it", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const [{ node }] = unwrap(await object.open().turn(turn(), { quiet: true })).responses;
+    await liveFor(object, node, 64);
+    object.sql.exec("UPDATE node SET epoch = epoch + 1, attempts = 5 WHERE id = ?", node); // as after five more deaths
+    const events = await allEvents(unwrap(await object.open().events(node, { quiet: false })));
+    const text = events.flatMap((event) => (event.type === "text" ? [event.text] : [])).join("");
+    expect(text).not.toBe("");
+    expect(events.at(-1)).toMatchObject({ type: "end", response: { status: "failed", output: text } });
+    const next = turn({ parent: { kind: "node", node }, maxTokens: 4 });
+    const [{ input, usage }] = await finished(await object.open().turn(next, { quiet: true }));
+    expect(input).toHaveLength(1);
+    const [{ usage: fresh }] = await finished(
+      await object.open().turn(turn({ input: [...turn().input, ...next.input], maxTokens: 4 }), { quiet: true }),
+    );
+    expect(usage?.inputTokens).toBe(fresh?.inputTokens); // what failed is no message
+  }));
+
+test("a turn that comes while an expired conversation is being erased is refused, not acknowledged and wiped", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const conversation = object.open();
+    const [{ node, createdAt }] = await finished(await conversation.turn(turn({ maxTokens: 4 }), { quiet: true }));
+    object.clock = 1000 * (createdAt + 24 * 3600) + 1;
+    let isForgotten: () => void = () => undefined;
+    object.forgetting = new Promise((resolve) => {
+      isForgotten = resolve;
+    });
+    const waking = conversation.wake();
+    const parent = { kind: "node", node } as const;
+    const late = await conversation.turn(turn({ parent, maxTokens: 4 }), { quiet: true });
+    expect(late).toMatchObject({ ok: false, error: { status: 409, retryAfterSeconds: 1 } });
+    expect(await conversation.createBranch({ node, items: [], metadata: {} })).toMatchObject({ ok: false });
+    isForgotten();
+    await waking;
+    expect(object.forgotten).toBe(true);
+  }));
+
+test("a cancel that finds no room to write its end is refused, not promised and forgotten", () => {
+  const models = sourceOf(loaded, { places: 1 });
+  return withObject(models, async (object) => {
+    const [{ node }] = unwrap(await object.open().turn(turn(), { quiet: true })).responses;
+    const successor = object.open(); // the first instance computes on, unheard, and holds the only place
+    expect(await successor.cancel(node)).toMatchObject({ ok: false, error: { status: 429, retryAfterSeconds: 1 } });
+    await object.settled();
+    const other = unwrap(await object.open().turn(turn(), { quiet: true })).responses[0];
+    expect(unwrap(await object.open().response(other.node)).status).toBe("in_progress");
+  });
+});
+
+test("an instance that was replaced between two choices does not begin the second with its successor's lease", async () => {
+  const asked = turn({ maxTokens: 40, choices: 2 });
+  let at = 3; // behind the schema
+  for (let hasFired = true; hasFired; at += 7) {
+    const database = new DatabaseSync(":memory:");
+    try {
+      const object = new FaultyObject(nodeSql(database), sourceOf(loaded));
+      const replace = () => void Promise.resolve().then(() => object.open().core.response(1));
+      const first = object.open({ at, kind: replace });
+      await first.core.turn(asked, { quiet: true });
+      await object.settled();
+      expect(object.reports, `replaced at point ${at}`).toStrictEqual([]); // once: UNIQUE constraint failed: log.id
+      expect(checkInvariants(object.sql)).toStrictEqual([]);
+      hasFired = first.storage.hasFired;
+    } finally {
+      database.close();
+    }
+  }
+  expect(at).toBeGreaterThan(40);
+});
+
+test("a reader who has what it came for waits no longer: the bell once kept every one of them", () => {
+  const bell = new Bell();
+  for (let i = 0; i < 100; i++) bell.wait(1).stop();
+  expect(bell.waiting).toBe(0);
+  const { stop } = bell.wait(1);
+  expect(bell.waiting).toBe(1);
+  stop();
+});
