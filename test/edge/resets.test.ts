@@ -1,6 +1,6 @@
 /** The runtime resets objects: for a deployment, an update of its own, a host that moves. Turns go on in the next instance. */
 
-import { abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
+import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, expect, test } from "vitest";
 import { conversationPort } from "../../durable-objects/conversation-port.ts";
@@ -84,4 +84,16 @@ test("nobody comes back: the alarm goes on with the turn", async () => {
     }
     await scheduler.wait(50);
   }
+});
+
+test("an alarm that fails comes again: the runtime would try six times and then never", async () => {
+  const object = newObject();
+  await finished(await conversation(object).turn({ ...turn, maxTokens: 4 }, { quiet: true }));
+  await abortAllDurableObjects();
+  const stub = env.CONVERSATIONS.get(env.CONVERSATIONS.idFromString(object));
+  await runInDurableObject(stub, (_, { storage }) => void storage.sql.exec("UPDATE meta SET format = 99"));
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+  const next = await runInDurableObject(stub, (_, { storage }) => storage.getAlarm());
+  expect(next).toBeGreaterThan(Date.now());
+  await runInDurableObject(stub, async (_, { storage }) => storage.deleteAlarm());
 });
