@@ -91,7 +91,7 @@ async function begin(
   return beginFresh(scope, object, { ...request, input, ...(instructions === null ? {} : { instructions }) }, quiet);
 }
 
-/** null: that response is gone, or somebody else is at it; the whole history will do. */
+/** null: that response is gone, or something before it, or somebody else is at it; the whole history will do. */
 async function tryBehind(
   scope: Scope,
   { object, node }: Place & { readonly node: number },
@@ -100,7 +100,12 @@ async function tryBehind(
   quiet: boolean,
 ): Promise<RunningTurn | null> {
   try {
-    return await beginTurn(scope, object, { ...request, parent: { kind: "node", node }, input }, quiet);
+    return await beginTurn(
+      scope,
+      object,
+      { ...request, parent: { kind: "node", node, isVerbatim: true }, input },
+      quiet,
+    );
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 404 || error.code === "conversation_busy") return null;

@@ -4,6 +4,7 @@ import { type FoundCheckpoint, findCheckpoint } from "./checkpoints.ts";
 import type { LoadedModel } from "./model-source.ts";
 import { findNode, isFinished, logEnd, type Node, type NodeLog, pathUp } from "./nodes.ts";
 import { encodeConversation, encodeFollowUp, isUniform, PromptError, systemOf, systemText } from "./prompt.ts";
+import { RefusedError } from "./refusal.ts";
 import type { Sql } from "./sql.ts";
 import { readIds } from "./token-log.ts";
 import type { InputItem, TurnRequest } from "./types.ts";
@@ -25,6 +26,8 @@ const MAX_PROMPT_TOKENS = 2 ** 20;
 /** Throws a `PromptError` where the messages can't be put to the model. */
 export function planTurn(sql: Sql, loaded: LoadedModel, parent: Node | null, request: TurnRequest): TurnPlan {
   const { pending, base } = messagesSince(sql, parent);
+  if (request.parent.kind === "node" && request.parent.isVerbatim && (base?.id !== parent?.id || !isVerbatim(base)))
+    throw new RefusedError(404, "response_changed", "something was deleted from the conversation before the response");
   const next = [...pending, ...request.input];
   // Messages that were added without a reply carry the system text of the reply before them.
   const inherited = parent?.system ?? "";
@@ -72,6 +75,9 @@ function messagesSince(sql: Sql, parent: Node | null): { pending: InputItem[]; b
   }
   return { pending, base: null };
 }
+
+/** Whether nothing that was said up to a response's end was deleted since. */
+const isVerbatim = (node: Node | null): boolean => node?.log != null && !node.log.isCut;
 
 const said = ({ input }: Node): InputItem[] => input.filter((item) => item !== null);
 

@@ -25,7 +25,8 @@ export interface SamplingRecord {
 /** What a turn continues. */
 export type Parent =
   | { readonly kind: "root" } // a new conversation
-  | { readonly kind: "node"; readonly node: number } // that response; a branch if it was continued before
+  /** That response; a branch if it was continued before. `isVerbatim`: 404 if anything said up to its end was deleted. */
+  | { readonly kind: "node"; readonly node: number; readonly isVerbatim?: boolean }
   | { readonly kind: "branch"; readonly branch: number }; // the newest response of a conversation
 
 /** One request for a reply, checked. */

@@ -24,7 +24,10 @@ describe("prefix reuse", () => {
     expect(services.objects.size).toBe(1);
     const [{ turns }] = services.objects.values();
     expect(turns[0]).toMatchObject({ parent: { kind: "root" }, instructions: "Be brief." });
-    expect(turns[1]).toMatchObject({ parent: { kind: "node", node: 0 }, input: [{ role: "user", content: "second" }] });
+    expect(turns[1]).toMatchObject({
+      parent: { kind: "node", node: 0, isVerbatim: true },
+      input: [{ role: "user", content: "second" }],
+    });
     expect(turns[1]).not.toHaveProperty("instructions");
     expect(reply.usage).toMatchObject({ prompt_tokens: 6, prompt_tokens_details: { cached_tokens: 5 } });
   });
@@ -49,7 +52,7 @@ describe("prefix reuse", () => {
       model,
       messages: [{ role: "developer", content: parts }, first, reply, second],
     });
-    expect([...services.objects.values()][0].turns[1].parent).toStrictEqual({ kind: "node", node: 0 });
+    expect([...services.objects.values()][0].turns[1].parent).toMatchObject({ kind: "node", node: 0 });
   });
 
   const changes: Record<string, (messages: readonly Message[]) => Message[]> = {

@@ -90,6 +90,25 @@ describe("with a model", () => {
     expect(reported).toStrictEqual([]);
   });
 
+  // The index led to a response whose own history had lost a turn: the model answered to less than was sent.
+  test("a chat that resends a deleted turn is answered on all that it sends", async () => {
+    const { openai } = await setUp();
+    const messages: OpenAI.ChatCompletionMessageParam[] = [user("My name is Ada. Remember the xylophone.")];
+    const say = async (store: boolean) => {
+      const reply = await openai.chat.completions.create({ ...greedy, messages, store });
+      messages.push(reply.choices[0].message, user("And then?"));
+      return reply;
+    };
+    const first = await say(true);
+    await say(true);
+    await openai.responses.delete(first.id.replace("chatcmpl-", "resp_"));
+    const sent = { ...greedy, messages: [...messages] };
+    const kept = await openai.chat.completions.create({ ...sent, store: true });
+    const whole = await openai.chat.completions.create({ ...sent, store: false });
+    expect(kept.usage!.prompt_tokens).toBe(whole.usage!.prompt_tokens);
+    expect(kept.choices[0].message.content).toBe(whole.choices[0].message.content);
+  });
+
   test("streams, choices, seeds: the same request says the same, kept or not", async () => {
     const { openai } = await setUp();
     const request = { ...greedy, temperature: 2, seed: 7, n: 2, logprobs: true, messages: [user("Tell me a story.")] };
