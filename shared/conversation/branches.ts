@@ -238,7 +238,8 @@ function toBranch(row: SqlRow): BranchRecord {
   };
 }
 
-function itemsOf(node: Node, withReply: boolean): ConversationItem[] {
+/** A node's own messages, `withReply` its reply too. */
+export function itemsOf(node: Node, withReply: boolean): ConversationItem[] {
   const items: ConversationItem[] = [];
   for (const [index, item] of node.input.entries())
     if (item) items.push({ node: node.id, index, ...item, status: "completed" });

@@ -1,6 +1,6 @@
 /** Everything that a conversation's object keeps, for its owner to take away. */
 
-import type { BranchOperations } from "./branches.ts";
+import { type BranchOperations, itemsOf } from "./branches.ts";
 import { findNode, toRecord } from "./nodes.ts";
 import type { Sql } from "./sql.ts";
 import type { ExportRecord } from "./types.ts";
@@ -26,7 +26,10 @@ function* recordsOf(sql: Sql, branches: BranchOperations): Generator<ExportRecor
     if (!row) return;
     after = row.id as number;
     const node = findNode(sql, after);
-    const response = node && toRecord(node);
+    if (!node) continue;
+    const response = toRecord(node);
     if (response) yield { type: "response", response };
+    const items = response ? [] : itemsOf(node, false);
+    if (items.length > 0) yield { type: "items", branch: node.branch, createdAt: node.createdAt, items };
   }
 }

@@ -175,7 +175,14 @@ export interface ItemQuery {
 /** A line of what a tenant exports. */
 export type ExportRecord =
   | { readonly type: "branch"; readonly branch: BranchRecord }
-  | { readonly type: "response"; readonly response: ResponseRecord };
+  | { readonly type: "response"; readonly response: ResponseRecord }
+  /** Messages without a reply: added without asking for one, or left when the reply was deleted. */
+  | {
+      readonly type: "items";
+      readonly branch: number | null;
+      readonly createdAt: number;
+      readonly items: readonly ConversationItem[];
+    };
 
 /**
  * Everything a conversation's object answers to. The Durable Object implements it by RPC, Node and the browser in

@@ -179,6 +179,26 @@ describe("with a model", () => {
     expect(reported).toStrictEqual([]);
   });
 
+  // Only responses were exported: what somebody wrote down without asking for a reply was lost.
+  test("an export has the messages that nobody replied to, and those whose reply was deleted", async () => {
+    const { openai, call } = await setUp();
+    const { id } = await openai.conversations.create({ items: [user("first words")] });
+    await openai.responses.create({ model, input: "second words", conversation: id, max_output_tokens: 4 });
+    const [reply] = (await openai.conversations.items.list(id, { order: "desc", limit: 1 })).data;
+    await openai.conversations.items.delete(reply.id!, { conversation_id: id });
+    await openai.conversations.items.create(id, { items: [user("third words")] });
+    const exported = (await (await call("GET", "/v1/data")).text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const items = exported.filter(({ object }) => object === "conversation.items");
+    expect(items.map(({ conversation }) => conversation)).toStrictEqual([{ id }, { id }, { id }]);
+    const said = [];
+    for await (const item of openai.conversations.items.list(id, { order: "asc" })) said.push(item);
+    expect(said).toHaveLength(3);
+    expect(items.flatMap(({ data }) => data)).toStrictEqual(said);
+  });
+
   test("what the model refuses is a 400 that names the parameter", async () => {
     const { openai } = await setUp();
     const tokens = openai.completions.create({ model, prompt: [99_999_999] });

@@ -159,6 +159,6 @@ export async function conversationJson(
   return { id, object: "conversation", created_at: createdAt, metadata: { ...metadata } };
 }
 
-function conversationId({ services, tenant }: Scope, object: string, branch: number): Promise<string> {
+export function conversationId({ services, tenant }: Scope, object: string, branch: number): Promise<string> {
   return services.ids.encode(tenant, { kind: "conversation", object, number: branch });
 }

@@ -5,10 +5,11 @@ import type { ExportRecord } from "../../conversation/types.ts";
 import { erasedObject, usageObject } from "../../protocol/tenant.ts";
 import { unwrap } from "../api-error.ts";
 import { type App, errors, replies, type Scope, scopeOf } from "../context.ts";
+import { itemObject } from "../items.ts";
 import { responseIds, responseObject } from "../response-object.ts";
 import type { Services } from "../services.ts";
 import { lines } from "../turn-source.ts";
-import { conversationJson } from "./conversations.ts";
+import { conversationId, conversationJson } from "./conversations.ts";
 
 const OBJECTS_PER_PAGE = 100;
 /** Each one costs a few subrequests, of which a request has a bounded number. */
@@ -28,7 +29,8 @@ const exportData = createRoute({
   method: "get",
   path: "/v1/data",
   summary: "Export everything",
-  description: "One JSON object a line: conversations, and responses with their `input`, listed and unlisted ones.",
+  description:
+    "One JSON object a line, told apart by `object`: conversations; responses with their `input`, listed and unlisted ones; `conversation.items`, messages without a reply.",
   responses: {
     200: { description: "Everything that is kept.", content: { [NDJSON as string]: { schema: { type: "string" } } } },
     ...errors,
@@ -113,6 +115,12 @@ async function* exported(scope: Scope): AsyncGenerator<unknown, void> {
 
 async function exportJson(scope: Scope, object: string, record: ExportRecord): Promise<unknown> {
   if (record.type === "branch") return conversationJson(scope, object, record.branch);
+  if (record.type === "items") {
+    const { branch, createdAt, items } = record;
+    const conversation = branch === null ? null : { id: await conversationId(scope, object, branch) };
+    const data = await Promise.all(items.map((item) => itemObject(scope, object, item)));
+    return { object: "conversation.items", conversation, created_at: createdAt, data };
+  }
   const { response } = record;
   const input = response.input.map(({ role, content }) => ({ type: "message", role, content }));
   return { ...responseObject(await responseIds(scope, object, response), response), input };
