@@ -150,10 +150,32 @@ export class BranchOperations {
     if (head !== null) await this.#idle(head);
     return this.#sql.transaction(() => {
       this.item(branch, node, index);
+      this.checkOwned(branch, node);
       eraseItem(this.#sql, this.#nodeOf(branch, node), index);
       this.#touch(this.#seconds());
       return this.find(branch);
     });
+  }
+
+  /** Refuses where another line goes through a node: what is erased there would be gone from that line too. */
+  checkOwned(branch: number, node: number): void {
+    // Parents have lower numbers, so what is below the node need not be looked at.
+    const [shared] = this.#sql.exec(
+      `WITH RECURSIVE line(id, parent) AS (
+         SELECT n.id, n.parent FROM branch b JOIN node n ON n.id = b.head WHERE b.id <> ? AND n.id >= ?
+         UNION SELECT n.id, n.parent FROM line JOIN node n ON n.id = line.parent WHERE n.id >= ?)
+       SELECT 1 FROM line WHERE id = ? LIMIT 1`,
+      branch,
+      node,
+      node,
+      node,
+    );
+    if (shared)
+      throw new RefusedError(
+        409,
+        "item_shared",
+        "the message belongs to another conversation too, by a fork: delete that conversation first, or erase the message's response from all of them with DELETE /v1/responses/{response_id}",
+      );
   }
 
   /** The messages from the root to a node, `withReply` to its own reply too. */

@@ -367,6 +367,7 @@ export class ConversationCore implements ConversationPort {
   deleteItem(branch: number, node: number, index: number): Promise<Answer<BranchRecord>> {
     return this.#changing(async () => {
       this.#branches.item(branch, node, index);
+      this.#branches.checkOwned(branch, node); // before anything is stopped for it
       await this.#runs.stopFrom(node);
       return this.#branches.deleteItem(branch, node, index);
     });

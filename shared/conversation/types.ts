@@ -216,7 +216,7 @@ export interface ConversationPort {
   item(branch: number, node: number, index: number): Promise<Answer<ConversationItem>>;
   /** Messages without a reply: the next turn goes on behind them. */
   addItems(branch: number, items: readonly InputItem[]): Promise<Answer<readonly ConversationItem[]>>;
-  /** Takes one message out; the state is rebuilt without it. */
+  /** Takes one message out; the state is rebuilt without it. Refused with 409 where another branch has the message too. */
   deleteItem(branch: number, node: number, index: number): Promise<Answer<BranchRecord>>;
 
   /** The state file of a branch's head (shared/conversation/FORMAT.md). */

@@ -336,6 +336,36 @@ export function turnsSuite(shell: Shell): void {
         ]);
       }));
 
+    // Deleted in one of them, it was gone from both.
+    test("a message that a fork shares is not deleted while both have it", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const say = async (to: number, text: string) => {
+          const parent = { kind: "branch", branch: to } as const;
+          return (await finished(await conversation.turn(ask(text, { parent }), { quiet: true })))[0];
+        };
+        const shared = await say(branch, "The word is xylophone.");
+        const fork = unwrap(await conversation.createBranch({ node: shared.node, items: [], metadata: {} })).branch;
+        const [ours, theirs] = [await say(branch, hello), await say(fork, hello)];
+        const contents = async () => {
+          const pages = [branch, fork].map((line) => conversation.items(line, { order: "asc", limit: 100 }));
+          return (await Promise.all(pages)).map((page) => unwrap(page).items.map(({ content }) => content));
+        };
+        const before = await contents();
+        for (const line of [branch, fork])
+          expect(await conversation.deleteItem(line, shared.node, 0)).toMatchObject({
+            ok: false,
+            error: { status: 409, code: "item_shared" },
+          });
+        expect(await contents()).toStrictEqual(before);
+        unwrap(await conversation.deleteItem(fork, theirs.node, 0));
+        expect((await contents())[0]).toStrictEqual(before[0]);
+        unwrap(await conversation.deleteBranch(fork));
+        unwrap(await conversation.deleteItem(branch, shared.node, 0));
+        expect((await say(branch, "Bye.")).parent).toBe(ours.node);
+      }));
+
     test("a deleted response leaves a tombstone; what follows it is rebuilt without it", () =>
       withObject(async (object) => {
         const conversation = object.open();

@@ -46,7 +46,8 @@ const remove = createRoute({
   method: "delete",
   path: `${path}/{item_id}`,
   summary: "Delete an item",
-  description: "Later responses of this conversation are computed as if it had never been said.",
+  description:
+    "Later responses of this conversation are computed as if it had never been said. Refused while a fork has it too.",
   request: { params: itemParams },
   responses: replies("The conversation.", conversationObject),
 });
