@@ -88,6 +88,10 @@ export class Tenant extends DurableObject implements TenantPort, PrefixPort {
     return this.#store.claim(...claim);
   }
 
+  unclaim(key: string, requestHash: string) {
+    return this.#store.unclaim(key, requestHash);
+  }
+
   // -- PrefixPort
 
   findPrefix(hash: string) {

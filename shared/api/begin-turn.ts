@@ -46,17 +46,44 @@ export interface Place {
   readonly node: number | null;
 }
 
-/** The place of the first request with this key: `place` itself, unless there was an earlier one. */
-export async function claimPlace({ services, tenant }: Scope, idempotency: Idempotency | undefined, place: Place) {
-  if (!idempotency) return place;
-  const claimed = await services.tenant(tenant).claim(idempotency.key, idempotency.requestHash, place);
-  if (claimed !== "conflict") return claimed;
-  throw new ApiError(
-    409,
-    "idempotency_key_reused",
-    "This Idempotency-Key was used for a different request within the last day.",
-    { param: "Idempotency-Key" },
-  );
+/**
+ * Begins a turn at the place of the first request with its key: `place` itself, unless there was an earlier one. A request
+ * that is refused for what it says leaves its key free: corrected, it may be sent under the same one.
+ */
+export async function beginAtPlace(
+  { services, tenant, requestId }: Scope,
+  idempotency: Idempotency | undefined,
+  place: Place,
+  begin: (place: Place) => Promise<RunningTurn>,
+): Promise<RunningTurn> {
+  if (!idempotency) return begin(place);
+  const { key, requestHash } = idempotency;
+  const claimed = await services.tenant(tenant).claim(key, requestHash, place);
+  if (claimed === "conflict")
+    throw new ApiError(
+      409,
+      "idempotency_key_reused",
+      "This Idempotency-Key was used for a different request within the last day.",
+      { param: "Idempotency-Key" },
+    );
+  try {
+    return await begin(claimed);
+  } catch (error) {
+    const unclaim = () => services.tenant(tenant).unclaim(key, requestHash);
+    // The refusal is what the caller has to hear, whatever becomes of the key.
+    if (isRefusedForGood(error)) await unclaim().catch((cause: unknown) => services.report?.(cause, requestId));
+    throw error;
+  }
+}
+
+/**
+ * Whether the same request is refused whenever it comes, so that none of its repetitions can have begun. Not where the
+ * server is busy, and not where the response of an earlier repetition was deleted.
+ */
+function isRefusedForGood(error: unknown): boolean {
+  if (!(error instanceof ApiError)) return false;
+  const { status, code } = error;
+  return status === 400 || status === 413 || (status === 404 && code !== "response_not_found");
 }
 
 /** A turn in an object that may not exist yet: its tenant knows of it before anything is written there. */

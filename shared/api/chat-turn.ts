@@ -4,9 +4,9 @@ import type { ResponseRecord, TurnEvent } from "../conversation/types.ts";
 import type { PlainMessage } from "../protocol/messages.ts";
 import { ApiError } from "./api-error.ts";
 import {
+  beginAtPlace,
   beginFresh,
   beginTurn,
-  claimPlace,
   type Idempotency,
   type Place,
   type RunningTurn,
@@ -76,19 +76,17 @@ async function begin(
 ): Promise<RunningTurn> {
   const { known, rest } = splitHistory(messages);
   const found = known && (await findPlace(scope, request.model, known));
-  const place = await claimPlace(
-    scope,
-    request.idempotency,
-    found ?? { object: scope.services.newObject(), node: null },
-  );
-  if (place.node !== null) {
-    const turn = await tryBehind(scope, { object: place.object, node: place.node }, rest, request, quiet);
-    if (turn) return turn;
-  }
-  // A repeated request must find the same place again, so the claimed object is kept even where its response is gone.
-  const object = place.node === null || request.idempotency ? place.object : scope.services.newObject();
-  const { instructions, input } = splitSystem(messages);
-  return beginFresh(scope, object, { ...request, input, ...(instructions === null ? {} : { instructions }) }, quiet);
+  const place = found ?? { object: scope.services.newObject(), node: null };
+  return beginAtPlace(scope, request.idempotency, place, async ({ object, node }) => {
+    if (node !== null) {
+      const turn = await tryBehind(scope, { object, node }, rest, request, quiet);
+      if (turn) return turn;
+    }
+    // A repeated request must find the same place again, so the claimed object is kept even where its response is gone.
+    const own = node === null || request.idempotency ? object : scope.services.newObject();
+    const { instructions, input } = splitSystem(messages);
+    return beginFresh(scope, own, { ...request, input, ...(instructions === null ? {} : { instructions }) }, quiet);
+  });
 }
 
 /** null: that response is gone, or something before it, or somebody else is at it; the whole history will do. */

@@ -5,7 +5,14 @@ import { DEFAULT_OUTPUT_TOKENS } from "../protocol/limits.ts";
 import { type PlainMessage, plainMessage } from "../protocol/messages.ts";
 import { LOGPROBS, type ResponseRequest } from "../protocol/responses.ts";
 import { ApiError } from "./api-error.ts";
-import { beginFresh, beginTurn, claimPlace, type Idempotency, type RunningTurn, type TurnDraft } from "./begin-turn.ts";
+import {
+  beginAtPlace,
+  beginFresh,
+  beginTurn,
+  type Idempotency,
+  type RunningTurn,
+  type TurnDraft,
+} from "./begin-turn.ts";
 import { locate, type Scope } from "./context.ts";
 import { checkLogprobs } from "./request-rules.ts";
 import { samplingRecord, stopList } from "./sampling.ts";
@@ -77,9 +84,11 @@ export async function beginResponse(
   const place = followed
     ? { object: followed.object, node: followed.parent.kind === "node" ? followed.parent.node : null }
     : { object: scope.services.newObject(), node: null };
-  const { object } = await claimPlace(scope, idempotency, place);
-  if (followed) return beginTurn(scope, object, { ...request, parent: followed.parent }, quiet);
-  return beginFresh(scope, object, request, quiet);
+  return beginAtPlace(scope, idempotency, place, ({ object }) =>
+    followed
+      ? beginTurn(scope, object, { ...request, parent: followed.parent }, quiet)
+      : beginFresh(scope, object, request, quiet),
+  );
 }
 
 async function parentOf(

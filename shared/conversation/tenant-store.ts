@@ -134,6 +134,10 @@ export class TenantStore implements TenantPort, PrefixPort {
     return { object: target.object, node: target.node };
   }
 
+  async unclaim(key: string, requestHash: string): Promise<void> {
+    this.#sql.exec("DELETE FROM claims WHERE key = ? AND request_hash = ?", key, requestHash);
+  }
+
   // -- the prefix index
 
   async findPrefix(hash: string): Promise<PrefixTarget | null> {

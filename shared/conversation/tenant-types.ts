@@ -70,6 +70,8 @@ export interface TenantPort {
     requestHash: string,
     target: { readonly object: string; readonly node: number | null },
   ): Promise<{ readonly object: string; readonly node: number | null } | "conflict">;
+  /** Takes a claim back, that of this request only. */
+  unclaim(key: string, requestHash: string): Promise<void>;
 }
 
 /** Of one tenant and one part of all hashes: which message histories lie in which conversations. */

@@ -100,6 +100,9 @@ export class FakeServices implements Services {
         this.claims.set(`${tenant}/${key}`, { requestHash, target });
         return target;
       },
+      unclaim: async (key: string, requestHash: string) => {
+        if (this.claims.get(`${tenant}/${key}`)?.requestHash === requestHash) this.claims.delete(`${tenant}/${key}`);
+      },
     };
   }
 

@@ -152,6 +152,34 @@ describe("idempotency", () => {
     expect(services.objects.size).toBe(1);
   });
 
+  // A mistake under a key kept the key for a day, though nothing had run.
+  test("a request that is refused for what it says leaves its key free; one that finds the server busy keeps it", async () => {
+    const { call, services } = setUp();
+    const refused = { messages: [{ role: "assistant", content: "I first." }] };
+    for (const path of ["/v1/chat/completions", "/v1/responses"]) {
+      const asBody = (body: { messages: unknown }) => (path.endsWith("responses") ? { input: body.messages } : body);
+      const send = async (body: { messages: unknown }) => (await call("POST", path, asBody(body), key)).status;
+      expect(await send(refused)).toBe(400);
+      expect([await send(request), await send(request), await send(refused)]).toStrictEqual([200, 200, 409]);
+      services.claims.clear();
+    }
+    const busy = { messages: [user("refuse")] };
+    expect((await call("POST", "/v1/chat/completions", busy, key)).status).toBe(429);
+    expect((await call("POST", "/v1/chat/completions", request, key)).status).toBe(409);
+  });
+
+  test("the key of a response that was deleted stays its own", async () => {
+    const { call, services } = setUp();
+    await call("POST", "/v1/chat/completions", request, key);
+    const [conversation] = services.objects.values();
+    conversation.turn = async () => ({
+      ok: false,
+      error: { status: 404, code: "response_not_found", message: "there is no such response", param: null },
+    });
+    expect((await call("POST", "/v1/chat/completions", request, key)).status).toBe(404);
+    expect(services.claims.size).toBe(1);
+  });
+
   test("a key that is too long is refused", async () => {
     const { call } = setUp();
     const { status } = await call("POST", "/v1/chat/completions", request, { "idempotency-key": "k".repeat(256) });

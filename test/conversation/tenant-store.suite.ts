@@ -233,6 +233,15 @@ export function tenantStoreSuite(withSql: WithSql): void {
   });
 
   describe("claims", () => {
+    storeTest("a claim is taken back by its own request only", async ({ store }) => {
+      const [first, second] = [1, 2].map((number) => ({ object: object(number), node: null }));
+      await store.claim("key", "hash", first);
+      await store.unclaim("key", "other");
+      expect(await store.claim("key", "hash", second)).toStrictEqual(first);
+      await store.unclaim("key", "hash");
+      expect(await store.claim("key", "other", second)).toStrictEqual(second);
+    });
+
     storeTest("the first says where, the others hear it, another request is a conflict, for a day", async (harness) => {
       const { store, clock } = harness;
       const first = { object: object(1), node: null };
