@@ -210,7 +210,7 @@ export interface ConversationPort {
   }): Promise<Answer<BranchRecord>>;
   branch(branch: number): Promise<Answer<BranchRecord>>;
   updateBranch(branch: number, metadata: Readonly<Record<string, string>>): Promise<Answer<BranchRecord>>;
-  /** Erases the line: every response that no other branch and no stored response of its own needs. */
+  /** Erases the line, stored responses in it too: all that no other branch and no response behind it, outside it, needs. */
   deleteBranch(branch: number): Promise<Answer<null>>;
   items(branch: number, query: ItemQuery): Promise<Answer<ItemPage>>;
   item(branch: number, node: number, index: number): Promise<Answer<ConversationItem>>;

@@ -296,6 +296,21 @@ export function turnsSuite(shell: Shell): void {
         expect(await conversation.branch(deleted)).toMatchObject({ ok: false, error: { status: 404 } });
       }));
 
+    test("with a conversation its stored responses go; one that goes on from it outside stays, with what it needs", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const inside = { parent: { kind: "branch", branch }, stored: true } as const;
+        const [a] = await finished(await conversation.turn(ask(hello, inside), { quiet: true }));
+        const [b] = await finished(await conversation.turn(ask("And then?", inside), { quiet: true }));
+        const outside = { parent: { kind: "node", node: a.node }, stored: true } as const;
+        const [c] = await finished(await conversation.turn(ask("Why?", outside), { quiet: true }));
+        unwrap(await conversation.deleteBranch(branch));
+        expect(await conversation.response(b.node)).toMatchObject({ ok: false, error: { status: 404 } });
+        expect(unwrap(await conversation.response(a.node))).toStrictEqual(a);
+        expect(unwrap(await conversation.response(c.node))).toStrictEqual(c);
+      }));
+
     test("messages that are added without a reply are heard by the next turn", () =>
       withObject(async (object) => {
         const conversation = object.open();

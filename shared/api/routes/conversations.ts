@@ -54,6 +54,8 @@ const remove = createRoute({
   method: "delete",
   path,
   summary: "Delete a conversation and its texts",
+  description:
+    "Its responses go with it, those with `store: true` too, but for what a fork or a response outside continues.",
   request: { params },
   responses: replies("It is gone.", deletedObject("conversation.deleted")),
 });
