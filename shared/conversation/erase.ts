@@ -1,7 +1,7 @@
 /** Erasing text, and everything that was computed from it. */
 
 import { collectParts, deleteCheckpoint } from "./checkpoints.ts";
-import { childrenOf, findNode, type Node, pathUp } from "./nodes.ts";
+import { childrenOf, type Node, pathUp } from "./nodes.ts";
 import { systemOf, systemText } from "./prompt.ts";
 import type { Sql } from "./sql.ts";
 import { deleteIds, deletePromptIds } from "./token-log.ts";
@@ -9,8 +9,8 @@ import { deleteIds, deletePromptIds } from "./token-log.ts";
 /** Leaves a tombstone of a response: the tree stays, the text goes. Within a transaction. */
 export function eraseNode(sql: Sql, id: number): void {
   sql.exec(
-    `UPDATE node SET status = 'erased', request = NULL, instructions = NULL, input = '[]', output = NULL, error = NULL,
-     digest = NULL, tail = NULL WHERE id = ?`,
+    `UPDATE node SET status = 'erased', request = NULL, input = '[]', output = NULL, error = NULL, digest = NULL,
+     tail = NULL WHERE id = ?`,
     id,
   );
   deleteIds(sql, id);
@@ -43,7 +43,7 @@ function cutOff(sql: Sql, id: number): void {
   const waiting = childrenOf(sql, id);
   for (let node = waiting.pop(); node; node = waiting.pop()) {
     deleteCheckpoint(sql, node.id);
-    refreshSystem(sql, node.id);
+    refreshSystem(sql, node.id); // parents before their children
     sql.exec("UPDATE node SET cut = 1 WHERE id = ?", node.id);
     // A log that begins at position 0 holds the whole conversation before it, erased text included.
     if (node.log && node.log.logParent === null) deletePromptIds(sql, node.id, node.log.promptLength);
@@ -52,10 +52,17 @@ function cutOff(sql: Sql, id: number): void {
   collectParts(sql);
 }
 
-/** The system text that is left. */
+/** The system text that is left. A tombstone has no instructions of its own: those before it are in force again. */
 function refreshSystem(sql: Sql, id: number): void {
-  const node = findNode(sql, id);
+  const path = [...pathUp(sql, id)];
+  const [node, parent] = path;
   if (!node) return;
-  const said = [...pathUp(sql, id)].reverse().flatMap(({ input }) => input.filter((item) => item !== null));
-  sql.exec("UPDATE node SET system = ? WHERE id = ?", systemText(node.instructions, systemOf(said)), id);
+  const instructions = node.status === "erased" ? (parent?.instructions ?? null) : node.instructions;
+  const said = path.reverse().flatMap(({ input }) => input.filter((item) => item !== null));
+  sql.exec(
+    "UPDATE node SET instructions = ?, system = ? WHERE id = ?",
+    instructions,
+    systemText(instructions, systemOf(said)),
+    id,
+  );
 }

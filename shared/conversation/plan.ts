@@ -29,14 +29,12 @@ export function planTurn(sql: Sql, loaded: LoadedModel, parent: Node | null, req
   if (request.parent.kind === "node" && request.parent.isVerbatim && (base?.id !== parent?.id || !isVerbatim(base)))
     throw new RefusedError(404, "response_changed", "something was deleted from the conversation before the response");
   const next = [...pending, ...request.input];
-  // Messages that were added without a reply carry the system text of the reply before them.
-  const inherited = parent?.system ?? "";
   const instructions = request.instructions ?? parent?.instructions ?? null;
   // System items stay once they are said; instructions are replaced as a whole.
-  const sticky = parent ? withoutInstructions(inherited, parent.instructions) : "";
+  const sticky = base ? withoutInstructions(base.system, base.instructions) : "";
   const system = systemText(instructions, sticky, systemOf(next));
 
-  if (base?.log && base.log.digest === loaded.digest && !base.log.isCut && system === inherited) {
+  if (base?.log && base.log.digest === loaded.digest && !base.log.isCut && system === base.system) {
     const { log } = base;
     const replyIds = [...readIds(sql, base.id, log.promptLength, log.promptLength + (log.kept ?? 0)), ...log.tail];
     const said = isUniform(loaded) ? lastUserItem(base) : null;

@@ -412,6 +412,50 @@ export function turnsSuite(shell: Shell): void {
         expect(unwrap(await conversation.response(c.node)).output).toBe(c.output);
       }));
 
+    // The tombstone had none, and what followed it forgot them.
+    test("instructions outlive the response that was deleted last, and those that only it had do not", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const parent = { kind: "branch", branch } as const;
+        const say = async (text: string, instructions?: string) => {
+          const options = { parent, ...(instructions === undefined ? {} : { instructions }) };
+          return (await finished(await conversation.turn(ask(text, options), { quiet: true })))[0];
+        };
+        await say(hello, "Be kind.");
+        const next = await say("And then?");
+        unwrap(await conversation.deleteResponse(next.node));
+        const again = await say("And then?");
+        expect(again).toMatchObject({ instructions: "Be kind.", output: next.output, usage: next.usage });
+        const other = await say("Why?", "Say xylophone.");
+        unwrap(await conversation.deleteResponse(other.node));
+        const after = await say("Why?");
+        expect(after.instructions).toBe("Be kind.");
+        expect(after.usage?.cachedTokens).toBeGreaterThan(0);
+        expect(JSON.stringify(object.sql.exec("SELECT * FROM node"))).not.toContain("xylophone");
+        object.sql.exec("UPDATE node SET digest = 'another model'");
+        expect(await say("Go on.")).toMatchObject({ instructions: "Be kind.", usage: { cachedTokens: 0 } });
+      }));
+
+    // Text that is in force and text that the log begins with were taken for the same.
+    test("messages behind a deleted response keep its instructions, and are not heard under those before it", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const parent = { kind: "branch", branch } as const;
+        const [a] = await finished(
+          await conversation.turn(ask(hello, { parent, instructions: "A." }), { quiet: true }),
+        );
+        const changed = ask("Why?", { parent, instructions: "B." });
+        const [b] = await finished(await conversation.turn(changed, { quiet: true }));
+        unwrap(await conversation.addItems(branch, [user("So?")]));
+        unwrap(await conversation.deleteResponse(b.node));
+        const [c] = await finished(await conversation.turn(ask([], { parent }), { quiet: true }));
+        const said = [user(hello), { role: "assistant", content: a.output } as const, user("So?")];
+        const [whole] = await finished(await conversation.turn(ask(said, { instructions: "B." }), { quiet: true }));
+        expect(c).toMatchObject({ instructions: "B.", output: whole.output, usage: whole.usage });
+      }));
+
     test("a state goes through a file and goes on in another object, processing nothing again", () =>
       withObject(async (object) => {
         const conversation = object.open();
