@@ -1,8 +1,8 @@
 /** Named lines of responses and their messages: what the API calls conversations and items. */
 
-import { eraseItem, eraseNode } from "./erase.ts";
+import { eraseItem, eraseNodes } from "./erase.ts";
 import { changeMeta, ensureMeta } from "./meta.ts";
-import { childrenOf, findNode, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
+import { findNode, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
 import { RefusedError } from "./refusal.ts";
 import { checkTexts } from "./row-size.ts";
 import type { Sql, SqlRow } from "./sql.ts";
@@ -102,22 +102,34 @@ export class BranchOperations {
       if (this.find(branch).head !== head) throw moved();
       this.#sql.exec("DELETE FROM branch WHERE id = ?", branch);
       const heads = new Set(this.#sql.exec("SELECT head FROM branch").map((row) => row.head as number | null));
-      for (const id of this.#line(branch, head)) {
-        const isNeeded = heads.has(id) || childrenOf(this.#sql, id).some(({ status }) => status !== "erased");
-        if (!isNeeded) eraseNode(this.#sql, id);
-      }
+      eraseNodes(this.#sql, this.#unneeded(this.#line(branch, head), heads));
       this.#touch(this.#seconds());
       const [{ left }] = this.#sql.exec("SELECT COUNT(*) AS left FROM node WHERE status <> 'erased'");
       return heads.size === 0 && left === 0;
     });
   }
 
-  /** The nodes of a line, the newest first: those before its head, and those that an import took out of its sight. */
-  #line(branch: number, head: number | null): number[] {
-    const made = this.#sql.exec("SELECT id FROM node WHERE branch = ? AND status <> 'erased'", branch);
-    const nodes = new Set([...pathUp(this.#sql, head)].map(({ id }) => id));
-    for (const { id } of made) nodes.add(id as number);
-    return [...nodes].sort((a, b) => b - a);
+  /** The nodes of a line: those before its head, and those that an import took out of its sight. */
+  #line(branch: number, head: number | null): Set<number> {
+    const nodes = new Set<number>();
+    for (const { id } of pathUp(this.#sql, head)) nodes.add(id);
+    for (const { id } of this.#sql.exec("SELECT id FROM node WHERE branch = ?", branch)) nodes.add(id as number);
+    return nodes;
+  }
+
+  /** Those nodes of a line that no other line ends at and nothing that stays goes on from. */
+  #unneeded(line: ReadonlySet<number>, heads: ReadonlySet<number | null>): number[] {
+    const continued = new Set<number | null>();
+    const unneeded: number[] = [];
+    // Children have higher numbers than their parents.
+    for (const row of this.#sql.exec("SELECT id, parent, status FROM node ORDER BY id DESC")) {
+      const id = row.id as number;
+      const isErased = row.status === "erased";
+      const isNeeded = heads.has(id) || continued.has(id) || (!isErased && !line.has(id));
+      if (isNeeded) continued.add(row.parent as number | null);
+      else if (!isErased) unneeded.push(id);
+    }
+    return unneeded;
   }
 
   items(branch: number, query: ItemQuery): ItemPage {

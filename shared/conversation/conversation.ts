@@ -5,7 +5,7 @@
 
 import { BranchOperations } from "./branches.ts";
 import { collectCheckpoints } from "./checkpoints.ts";
-import { eraseNode } from "./erase.ts";
+import { eraseNodes } from "./erase.ts";
 import { exportRecords } from "./export-records.ts";
 import { changeMeta, ensureMeta, type Meta, readMeta } from "./meta.ts";
 import type { LoadedModel } from "./model-source.ts";
@@ -314,7 +314,7 @@ export class ConversationCore implements ConversationPort {
       const { sql } = this.#host;
       await this.#runs.stopFrom(id);
       sql.transaction(() => {
-        eraseNode(sql, id);
+        eraseNodes(sql, [id]);
         changeMeta(sql, Math.floor(this.#host.now() / 1000), {});
       });
       this.#runs.bell.ring(id);

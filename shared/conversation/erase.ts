@@ -1,20 +1,22 @@
 /** Erasing text, and everything that was computed from it. */
 
 import { collectParts, deleteCheckpoint } from "./checkpoints.ts";
-import { childrenOf, type Node, pathUp } from "./nodes.ts";
+import { findNode, type Node, pathUp } from "./nodes.ts";
 import { systemOf, systemText } from "./prompt.ts";
 import type { Sql } from "./sql.ts";
 import { deleteIds, deletePromptIds } from "./token-log.ts";
 
-/** Leaves a tombstone of a response: the tree stays, the text goes. Within a transaction. */
-export function eraseNode(sql: Sql, id: number): void {
-  sql.exec(
-    `UPDATE node SET status = 'erased', request = NULL, input = '[]', output = NULL, error = NULL, digest = NULL,
-     tail = NULL WHERE id = ?`,
-    id,
-  );
-  deleteIds(sql, id);
-  cutOff(sql, id);
+/** Leaves tombstones of responses: the tree stays, the text goes. Within a transaction. */
+export function eraseNodes(sql: Sql, ids: readonly number[]): void {
+  for (const id of ids) {
+    sql.exec(
+      `UPDATE node SET status = 'erased', request = NULL, input = '[]', output = NULL, error = NULL, digest = NULL,
+       tail = NULL WHERE id = ?`,
+      id,
+    );
+    deleteIds(sql, id);
+  }
+  cutOff(sql, ids);
 }
 
 /** Takes one message out of a node; `index` −1 is its reply. Within a transaction. */
@@ -30,39 +32,59 @@ export function eraseItem(sql: Sql, node: Node, index: number): void {
     sql.exec("UPDATE node SET input = ?, digest = NULL, tail = NULL WHERE id = ?", JSON.stringify(input), node.id);
   }
   deleteIds(sql, node.id);
-  cutOff(sql, node.id);
+  cutOff(sql, [node.id]);
 }
 
 /**
- * What was computed from a node's text goes with it: its state and those of everything behind it. Their own texts stay;
- * whoever goes on from them has the conversation encoded again, from what is left of it.
+ * What was computed from the nodes' text goes with it: their states and those of everything behind them. Texts behind them
+ * stay; whoever goes on from there has the conversation encoded again, from what is left of it. Reads each row once.
  */
-function cutOff(sql: Sql, id: number): void {
-  deleteCheckpoint(sql, id);
-  refreshSystem(sql, id);
-  const waiting = childrenOf(sql, id);
-  for (let node = waiting.pop(); node; node = waiting.pop()) {
-    deleteCheckpoint(sql, node.id);
-    refreshSystem(sql, node.id); // parents before their children
-    sql.exec("UPDATE node SET cut = 1 WHERE id = ?", node.id);
+function cutOff(sql: Sql, ids: readonly number[]): void {
+  const changed = new Set(ids);
+  const systems = new Map<number, SystemText>();
+  // Parents have lower numbers than their children.
+  const first = ids.reduce((least, id) => Math.min(least, id), Number.MAX_SAFE_INTEGER);
+  for (const row of sql.exec("SELECT id, parent FROM node WHERE id >= ? ORDER BY id", first)) {
+    const id = row.id as number;
+    const parent = row.parent as number | null;
+    const before = parent === null ? NO_SYSTEM : systems.get(parent);
+    if (!changed.has(id) && (parent === null || !before)) continue;
+    const node = findNode(sql, id) as Node;
+    const system = systemBehind(before ?? systemThrough(sql, parent), node);
+    systems.set(id, system);
+    deleteCheckpoint(sql, id);
+    sql.exec(
+      "UPDATE node SET instructions = ?, system = ?, cut = ? WHERE id = ?",
+      system.instructions,
+      systemText(system.instructions, system.said),
+      changed.has(id) ? 0 : 1,
+      id,
+    );
     // A log that begins at position 0 holds the whole conversation before it, erased text included.
-    if (node.log && node.log.logParent === null) deletePromptIds(sql, node.id, node.log.promptLength);
-    waiting.push(...childrenOf(sql, node.id));
+    if (!changed.has(id) && node.log && node.log.logParent === null) deletePromptIds(sql, id, node.log.promptLength);
   }
   collectParts(sql);
 }
 
-/** The system text that is left. A tombstone has no instructions of its own: those before it are in force again. */
-function refreshSystem(sql: Sql, id: number): void {
-  const path = [...pathUp(sql, id)];
-  const [node, parent] = path;
-  if (!node) return;
-  const instructions = node.status === "erased" ? (parent?.instructions ?? null) : node.instructions;
-  const said = path.reverse().flatMap(({ input }) => input.filter((item) => item !== null));
-  sql.exec(
-    "UPDATE node SET instructions = ?, system = ? WHERE id = ?",
-    instructions,
-    systemText(instructions, systemOf(said)),
-    id,
-  );
+/** What is left of the system text at a node. */
+interface SystemText {
+  readonly instructions: string | null;
+  /** Of system messages from the root on. */
+  readonly said: string;
+}
+
+const NO_SYSTEM: SystemText = { instructions: null, said: "" };
+
+/** A tombstone has no instructions of its own: those before it are in force again. */
+function systemBehind(before: SystemText, { status, instructions, input }: Node): SystemText {
+  return {
+    instructions: status === "erased" ? before.instructions : instructions,
+    said: systemText(before.said, systemOf(input.filter((item) => item !== null))),
+  };
+}
+
+function systemThrough(sql: Sql, id: number | null): SystemText {
+  const path: number[] = [];
+  for (const node of pathUp(sql, id)) path.push(node.id);
+  return path.reverse().reduce((before, at) => systemBehind(before, findNode(sql, at) as Node), NO_SYSTEM);
 }

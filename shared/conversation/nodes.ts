@@ -51,10 +51,6 @@ export function findNode(sql: Sql, id: number): Node | null {
   return row ? fromRow(row) : null;
 }
 
-export function childrenOf(sql: Sql, id: number): Node[] {
-  return sql.exec("SELECT * FROM node WHERE parent = ? ORDER BY id", id).map(fromRow);
-}
-
 /** From a node up to its root, the node first. */
 export function* pathUp(sql: Sql, id: number | null): Generator<Node> {
   for (let at = id; at !== null; ) {
