@@ -8,7 +8,7 @@ import { collectCheckpoints } from "./checkpoints.ts";
 import { eraseNodes } from "./erase.ts";
 import { exportRecords } from "./export-records.ts";
 import { changeMeta, ensureMeta, type Meta, readMeta } from "./meta.ts";
-import type { LoadedModel } from "./model-source.ts";
+import { type LoadedModel, ModelError } from "./model-source.ts";
 import { findNode, insertNode, type Node, nextNodeId, type StoredRequest, toRecord } from "./nodes.ts";
 import { planTurn, type TurnPlan } from "./plan.ts";
 import { eventStream, finishedRecord } from "./readers.ts";
@@ -217,7 +217,7 @@ export class ConversationCore implements ConversationPort {
     return { responses, repeated, events: this.#stream(loaded, nodes, quiet) };
   }
 
-  #stream(loaded: LoadedModel, nodes: readonly number[], quiet: boolean): ReadableStream<Uint8Array> {
+  #stream(loaded: LoadedModel | null, nodes: readonly number[], quiet: boolean): ReadableStream<Uint8Array> {
     const { bell } = this.#runs;
     const host = {
       sql: this.#host.sql,
@@ -282,35 +282,54 @@ export class ConversationCore implements ConversationPort {
     });
   }
 
-  async #record(id: number): Promise<ResponseRecord> {
+  /** Without its log-probabilities: reading those takes the model. */
+  #plainRecord(id: number): ResponseRecord {
     const node = findNode(this.#host.sql, id);
     const record = node && toRecord(node);
-    if (!node || !record) throw notFound();
-    if (!record.sampling.logprobs) return record;
-    return finishedRecord(this.#host.sql, await this.#host.models.load(record.model), node) as ResponseRecord;
+    if (!record) throw notFound();
+    return record;
+  }
+
+  async #record(id: number): Promise<ResponseRecord> {
+    const plain = this.#plainRecord(id);
+    if (!plain.sampling.logprobs) return plain;
+    const loaded = await this.#modelOf(plain.model);
+    const node = findNode(this.#host.sql, id);
+    const record = node && finishedRecord(this.#host.sql, loaded, node);
+    if (!record) throw notFound();
+    return record;
+  }
+
+  /** null: it is not served any more. What it said is kept without it. */
+  async #modelOf(id: string): Promise<LoadedModel | null> {
+    try {
+      return await this.#host.models.load(id);
+    } catch (error) {
+      if (error instanceof ModelError && error.code === "model.unknown") return null;
+      throw error;
+    }
   }
 
   events(node: number, { quiet }: { readonly quiet: boolean }): Promise<Answer<ReadableStream<Uint8Array>>> {
     return answering(async () => {
       this.#runs.takeOver();
-      const { model } = await this.#record(node);
-      return this.#stream(await this.#host.models.load(model), [node], quiet);
+      return this.#stream(await this.#modelOf(this.#plainRecord(node).model), [node], quiet);
     });
   }
 
   cancel(node: number): Promise<Answer<ResponseRecord>> {
     return answering(async () => {
       this.#runs.takeOver();
-      await this.#record(node);
+      this.#plainRecord(node);
       await this.#runs.stop(node);
-      return this.#record(node);
+      return this.#record(node).catch(() => this.#plainRecord(node)); // it is cancelled, with or without room for the model
     });
   }
 
   deleteResponse(id: number): Promise<Answer<null>> {
     return answering(async () => {
       this.#runs.takeOver();
-      await this.#record(id);
+      this.#plainRecord(id);
       const { sql } = this.#host;
       await this.#runs.stopFrom(id);
       sql.transaction(() => {
@@ -324,7 +343,7 @@ export class ConversationCore implements ConversationPort {
 
   inputItems(node: number, query: ItemQuery): Promise<Answer<ItemPage>> {
     return answering(async () => {
-      await this.#record(node);
+      this.#plainRecord(node);
       return this.#branches.page(node, query, false);
     });
   }

@@ -57,10 +57,10 @@ export interface StreamOptions {
   readonly onLeave?: () => void;
 }
 
-/** NDJSON of the events of some responses, one response after the other. */
+/** NDJSON of the events of some responses, one response after the other. `loaded` is null where their model is gone. */
 export function eventStream(
   host: ReaderHost,
-  loaded: LoadedModel,
+  loaded: LoadedModel | null,
   nodes: readonly number[],
   { quiet, onLeave }: StreamOptions,
 ): ReadableStream<Uint8Array> {
@@ -83,7 +83,7 @@ export function eventStream(
 /** Groups of events: whatever is there when it is asked for. */
 class BatchReader {
   readonly #host: ReaderHost;
-  readonly #loaded: LoadedModel;
+  readonly #loaded: LoadedModel | null;
   readonly #nodes: readonly number[];
   readonly #quiet: boolean;
   #at = 0;
@@ -93,7 +93,7 @@ class BatchReader {
   #stopped = false;
   #stopWaiting: () => void = () => undefined;
 
-  constructor(host: ReaderHost, loaded: LoadedModel, nodes: readonly number[], quiet: boolean) {
+  constructor(host: ReaderHost, loaded: LoadedModel | null, nodes: readonly number[], quiet: boolean) {
     this.#host = host;
     this.#loaded = loaded;
     this.#nodes = nodes;
@@ -140,7 +140,7 @@ class BatchReader {
     }
     const [row] = sql.exec("SELECT status, prompt_length, digest FROM node WHERE id = ?", id);
     if (!row || row.status === "erased") return null;
-    const isReadable = row.digest === this.#loaded.digest;
+    const isReadable = row.digest === this.#loaded?.digest;
     if (!this.#quiet) {
       events.push(...this.#prefillEvent(id));
       if (isReadable) events.push(...this.#textEvents(id, row.prompt_length as number));

@@ -456,6 +456,27 @@ export function turnsSuite(shell: Shell): void {
         expect(c).toMatchObject({ instructions: "B.", output: whole.output, usage: whole.usage });
       }));
 
+    // Its log-probabilities were read for every question about it, and that took the model: not even erasing went without.
+    test("a response whose model is gone can be read, streamed, cancelled and deleted", () =>
+      withObject(async (object) => {
+        const sampling = { ...greedy, logprobs: true };
+        const [said] = await finished(await object.open().turn(ask(hello, { sampling }), { quiet: true }));
+        expect(said.logprobs).toHaveLength(24);
+        const models = { ...sourceOf(loaded), load: (id: string) => sourceOf({ ...loaded, id: "new" }).load(id) };
+        const conversation = testObject(object.sql, models).open();
+        const left = { ...said, logprobs: null };
+        expect(unwrap(await conversation.response(said.node))).toStrictEqual(left);
+        const events = await allEvents(unwrap(await conversation.events(said.node, { quiet: false })));
+        expect(events.slice(1)).toStrictEqual([
+          { type: "text", node: said.node, ordinal: 0, text: said.output },
+          { type: "end", texts: 1, response: left },
+        ]);
+        expect(unwrap(await conversation.cancel(said.node))).toStrictEqual(left);
+        expect(unwrap(await conversation.inputItems(said.node, { order: "asc", limit: 1 })).items).toHaveLength(1);
+        unwrap(await conversation.deleteResponse(said.node));
+        expect(await conversation.response(said.node)).toMatchObject({ ok: false, error: { status: 404 } });
+      }));
+
     test("a state goes through a file and goes on in another object, processing nothing again", () =>
       withObject(async (object) => {
         const conversation = object.open();
