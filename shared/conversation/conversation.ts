@@ -182,8 +182,6 @@ export class ConversationCore implements ConversationPort {
             isCut: false,
           },
           choice,
-          // Further choices share the first one's work on the prompt.
-          cached: choice === 0 ? plan.cached : plan.start + plan.promptIds.length,
         });
         appendIds(sql, id, 0, plan.promptIds);
       }

@@ -40,7 +40,6 @@ export interface Node {
   /** null: messages only, or their tokens were erased. */
   readonly log: NodeLog | null;
   readonly choice: number;
-  readonly cached: number;
   readonly processed: number;
   readonly epoch: number;
   readonly attempts: number;
@@ -95,7 +94,6 @@ export function insertNode(sql: Sql, node: NewNode): void {
     kept: log?.kept ?? null,
     cut: 0,
     choice: node.choice ?? 0,
-    cached: node.cached ?? 0,
     processed: 0,
     epoch: node.epoch ?? FIRST_EPOCH,
     attempts: 0,
@@ -138,7 +136,6 @@ function fromRow(row: SqlRow): Node {
             isCut: row.cut === 1,
           },
     choice: row.choice as number,
-    cached: row.cached as number,
     processed: row.processed as number,
     epoch: row.epoch as number,
     attempts: row.attempts as number,

@@ -16,8 +16,6 @@ export interface TurnPlan {
   readonly logParent: number | null;
   readonly start: number;
   readonly promptIds: readonly number[];
-  /** Tokens before the reply that a checkpoint spares. */
-  readonly cached: number;
 }
 
 /** Most tokens before a reply's own prompt and in it: what the log's keys have room for, and far more than a body holds. */
@@ -41,15 +39,13 @@ export function planTurn(sql: Sql, loaded: LoadedModel, parent: Node | null, req
     const promptIds = encodeFollowUp(loaded, system, said ?? itemsBeforeReply(sql, base), replyIds, next);
     if (promptIds) {
       checkLength(promptIds);
-      const found = nearestCheckpoint(sql, base.id, loaded.digest);
-      const cached = found?.position ?? 0;
-      return { instructions, system, logParent: base.id, start: logEnd(log), promptIds, cached };
+      return { instructions, system, logParent: base.id, start: logEnd(log), promptIds };
     }
   }
   const items = [...(parent ? allItems(sql, parent) : []), ...request.input];
   const promptIds = encodeConversation(loaded, system, items);
   checkLength(promptIds);
-  return { instructions, system, logParent: null, start: 0, promptIds, cached: 0 };
+  return { instructions, system, logParent: null, start: 0, promptIds };
 }
 
 function checkLength(promptIds: readonly number[]): void {

@@ -111,6 +111,7 @@ class ResponseRun {
   #state: State;
   #basis: Basis = NO_BASIS;
   #processedBefore = 0; // in segments that an instance before this one computed
+  #cached = 0; //          tokens before the first one processed
   #segmentStart = 0; //   tokensProcessed when this segment began
   #unlogged: number[] = [];
   #unloggedLogprobs: LogprobRecord[] = [];
@@ -147,6 +148,7 @@ class ResponseRun {
       if (atPrompt && logged.length === 0) {
         this.#state = restoreState(model, atPrompt.saved);
         this.#basis = atPrompt.basis;
+        this.#cached = this.#state.position;
         logits = atPrompt.logits.slice();
       } else {
         await this.#restore();
@@ -179,6 +181,7 @@ class ResponseRun {
       this.#state = restoreState(model, saved);
       this.#basis = found;
       if (found.node === this.#node.id) this.#processedBefore = this.#node.processed;
+      this.#cached = saved.position - this.#processedBefore;
     }
   }
 
@@ -319,7 +322,7 @@ class ResponseRun {
         : null;
     const usage: Usage = {
       inputTokens: this.#promptEnd,
-      cachedTokens: this.#node.cached,
+      cachedTokens: this.#cached,
       outputTokens: this.#output.ids.length,
       processedTokens: this.#processedBefore + this.#state.tokensProcessed,
     };

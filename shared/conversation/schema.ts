@@ -48,7 +48,6 @@ const tables = `
     tail BLOB,                   -- ids behind the kept ones: what is shown of a token before a stop string
     -- running
     choice INTEGER,
-    cached INTEGER,              -- tokens before the reply that the checkpoint at its beginning spared
     processed INTEGER NOT NULL,  -- tokens that were processed up to its own checkpoint, in segments before
     epoch INTEGER NOT NULL,      -- fencing token: whoever took the turn over last
     attempts INTEGER NOT NULL    -- take-overs since it last made progress

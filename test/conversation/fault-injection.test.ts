@@ -28,8 +28,9 @@ const ask = (input: string, options: Partial<TurnRequest> = {}) =>
 
 /** What a client can tell of a response, but for what its recovery cost. */
 function told({ output, status, finishReason, usage, branch }: ResponseRecord) {
-  const { inputTokens, cachedTokens, outputTokens } = usage ?? {};
-  return { output, status, finishReason, branch, inputTokens, cachedTokens, outputTokens };
+  const { inputTokens = 0, cachedTokens = 0, outputTokens = 0, processedTokens = 0 } = usage ?? {};
+  const isCounted = processedTokens === inputTokens - cachedTokens + outputTokens;
+  return { output, status, finishReason, branch, inputTokens, outputTokens, isCounted };
 }
 type Told = ReturnType<typeof told>;
 
@@ -150,7 +151,7 @@ const scenarios: Record<string, Scenario> = {
         },
         after: async (now) => [
           ...(await goOn(now, branch)),
-          ...(await run(now, ask("And?", { parent: node(2) }))).map((record) => ({ ...told(record), cachedTokens: 0 })),
+          ...(await run(now, ask("And?", { parent: node(2) }))).map(told),
         ],
       };
     },

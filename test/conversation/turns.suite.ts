@@ -99,6 +99,28 @@ export function turnsSuite(shell: Shell): void {
         object.sql.exec("UPDATE part SET bytes = zeroblob(length(bytes))");
         const [c] = await finished(await object.open().turn(next, { quiet: true }));
         expect(c.output).toBe(b.output);
+        // It counted as cached what had to be processed again.
+        const { inputTokens = 0, outputTokens = 0 } = c.usage ?? {};
+        expect(c.usage).toMatchObject({ cachedTokens: 0, processedTokens: inputTokens + outputTokens });
+      }));
+
+    // Its usage was written down before it was known that nobody was there any more to share the work with.
+    test("a choice that another instance computes counts the prompt that it had to process", () =>
+      withObject(async (object) => {
+        const first = object.open();
+        const turn = ask(hello, { choices: 2, sampling: { ...sampled, ...endless(), temperature: 1 }, maxTokens: 400 });
+        const begun = unwrap(await first.turn(turn, { quiet: true }));
+        const [one, two] = begun.responses.map(({ node }) => node);
+        await allEvents(unwrap(await first.events(one, { quiet: true })));
+        const [end] = (await allEvents(unwrap(await object.open().events(two, { quiet: true })))).slice(-1);
+        if (end?.type !== "end") throw new Error("the last event is the end");
+        const { inputTokens = 0, outputTokens = 0 } = end.response.usage ?? {};
+        expect(end.response.usage).toStrictEqual({
+          inputTokens,
+          outputTokens,
+          cachedTokens: 0,
+          processedTokens: inputTokens + outputTokens,
+        });
       }));
 
     test("choices share the work on the prompt, and each is the one that its number alone would give", () =>
