@@ -14,6 +14,7 @@ const textParts = z
       annotations: unsupported(isEmptyList),
       // A client that sends a reply back as it came sends these along; they say nothing new.
       logprobs: z.array(z.unknown()).nullish(),
+      parsed: unsupported(), // the official client's helpers add it
     }),
   ])
   .array()
@@ -33,6 +34,7 @@ export const chatMessage = z
     refusal: unsupported(),
     annotations: unsupported(isEmptyList),
     audio: unsupported(),
+    parsed: unsupported(), // the official client's helpers add it
     function_call: unsupported(),
     tool_calls: unsupported(isEmptyList),
     tool_call_id: unsupported(),
