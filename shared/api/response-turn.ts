@@ -53,14 +53,6 @@ export function checkResponseRequest(body: ResponseRequest): void {
   if (isEmpty && !body.conversation) {
     throw new ApiError(400, "missing_required_parameter", "Missing required parameter: 'input'.", { param: "input" });
   }
-  if (!follows || typeof body.input === "string") return;
-  const late = (body.input ?? []).findIndex(({ role }) => role === "system" || role === "developer");
-  if (late >= 0) {
-    throw invalid(
-      `input[${late}].role`,
-      "a system message can only open a conversation; give the new system text as 'instructions'",
-    );
-  }
 }
 
 export function responseInput(body: ResponseRequest): PlainMessage[] {

@@ -23,6 +23,7 @@ const MAX_PROMPT_TOKENS = 2 ** 20;
 
 /** Throws a `PromptError` where the messages can't be put to the model. */
 export function planTurn(sql: Sql, loaded: LoadedModel, parent: Node | null, request: TurnRequest): TurnPlan {
+  checkSystemItems(parent, request.input);
   const { pending, base } = messagesSince(sql, parent);
   if (request.parent.kind === "node" && request.parent.isVerbatim && (base?.id !== parent?.id || !isVerbatim(base)))
     throw new RefusedError(404, "response_changed", "something was deleted from the conversation before the response");
@@ -46,6 +47,19 @@ export function planTurn(sql: Sql, loaded: LoadedModel, parent: Node | null, req
   const promptIds = encodeConversation(loaded, system, items);
   checkLength(promptIds);
   return { instructions, system, logParent: null, start: 0, promptIds };
+}
+
+/** It would stand at the beginning of the log, before everything that was said already. */
+function checkSystemItems(parent: Node | null, input: readonly InputItem[]): void {
+  const late = parent ? input.findIndex(({ role }) => role === "system") : -1;
+  if (late < 0) return;
+  const param = `input[${late}].role`;
+  throw new RefusedError(
+    400,
+    "invalid_value",
+    `Invalid '${param}': a system message can only open a conversation; give the new system text as 'instructions'.`,
+    { param },
+  );
 }
 
 function checkLength(promptIds: readonly number[]): void {

@@ -35,7 +35,7 @@ export interface TurnRequest {
   readonly model: string;
   /** The system text. undefined: as in the parent. A text that differs from the parent's is folded in by replay from the root. */
   readonly instructions?: string;
-  /** What is said before the reply; `system` only in a root turn. At least one item unless the branch has unanswered ones. */
+  /** What is said before the reply; `system` only where nothing was said before. At least one item unless the branch has unanswered ones. */
   readonly input: readonly InputItem[];
   readonly sampling: SamplingRecord;
   /** Most tokens to generate, from 1. */

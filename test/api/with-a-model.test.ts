@@ -201,6 +201,14 @@ describe("with a model", () => {
 
   test("what the model refuses is a 400 that names the parameter", async () => {
     const { openai } = await setUp();
+    const { id } = await openai.conversations.create();
+    const opening = {
+      model,
+      input: [{ role: "developer" as const, content: "Be kind." }, user("Hi.")],
+      conversation: id,
+    };
+    expect(await openai.responses.create({ ...opening, max_output_tokens: 2 })).toMatchObject({ status: "incomplete" });
+    await expect(openai.responses.create(opening)).rejects.toMatchObject({ status: 400, param: "input[0].role" });
     const tokens = openai.completions.create({ model, prompt: [99_999_999] });
     await expect(tokens).rejects.toMatchObject({ status: 400, param: "prompt" });
     const unasked = openai.chat.completions.create({ ...greedy, messages: [{ role: "system", content: "x" }] });

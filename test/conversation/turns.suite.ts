@@ -162,6 +162,19 @@ export function turnsSuite(shell: Shell): void {
         }
       }));
 
+    // It was refused behind every conversation, one with nothing in it too.
+    test("a system message opens an empty conversation", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const input = [{ role: "system", content: "Be kind." } as const, user(hello)];
+        const opening = ask(input, { parent: { kind: "branch", branch } });
+        const [a] = await finished(await conversation.turn(opening, { quiet: true }));
+        const [b] = await finished(await conversation.turn(ask(input), { quiet: true }));
+        expect(a).toMatchObject({ output: b.output, usage: b.usage });
+        expect(await conversation.turn(opening, { quiet: true })).toMatchObject({ error: { param: "input[0].role" } });
+      }));
+
     test("instructions that change are folded in by replay; those that stay cost nothing", () =>
       withObject(async (object) => {
         const conversation = object.open();
@@ -552,6 +565,11 @@ export function turnsSuite(shell: Shell): void {
         const sampling = { ...greedy, logitBias: [[1e6, 1]] as const };
         expect(await refused(ask(hello, { sampling }))).toMatchObject({ status: 400, param: "logit_bias" });
         expect(await refused(ask([]))).toMatchObject({ status: 400, param: "input" });
+        const [said] = await finished(await conversation.turn(ask(hello), { quiet: true }));
+        const late = ask([user("Hi."), { role: "system", content: "Be kind." }], {
+          parent: { kind: "node", node: said.node },
+        });
+        expect(await refused(late)).toMatchObject({ status: 400, param: "input[1].role" });
       }));
   });
 }
