@@ -10,8 +10,9 @@ export const usageObject = z
 export const erasedObject = z
   .object({
     object: z.literal("data.deleted"),
-    deleted: z.literal(true),
+    deleted: z.boolean().meta({ description: "false: some could not be erased." }),
     conversations: z.int().meta({ description: "Conversations erased by this call, listed and unlisted." }),
+    failed: z.int().meta({ description: "Conversations that could not be erased by this call: call again later." }),
     has_more: z.boolean().meta({ description: "true: call again." }),
   })
   .openapi("ErasedData");

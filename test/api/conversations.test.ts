@@ -126,6 +126,22 @@ test("a tenant takes away everything it has, and erases it", async () => {
   expect((await bob.responses.retrieve(bobs.id)).output_text).toBe("echo: mine");
 });
 
+// It ended the call, and so did every call after it: what came behind it could never be erased.
+test("a conversation that can't be erased keeps none of the others", async () => {
+  const { openai, call, services } = setUp();
+  for (const input of ["a", "b", "c"]) await openai.responses.create({ model, input });
+  const broken = services.conversation("alice", "object1");
+  const destroy = broken.destroy;
+  broken.destroy = async () => {
+    throw new Error("storage is gone");
+  };
+  const erase = async () => json((await call("DELETE", "/v1/data")).text);
+  expect(await erase()).toMatchObject({ deleted: false, conversations: 2, failed: 1, has_more: false });
+  expect(services.reported).toMatchObject([{ message: "storage is gone" }]);
+  broken.destroy = destroy;
+  expect(await erase()).toMatchObject({ deleted: true, conversations: 1, failed: 0, has_more: false });
+});
+
 test("usage, models, tokens", async () => {
   const { openai, call } = setUp();
   expect(json((await call("GET", "/v1/usage")).text)).toMatchObject({ turns: 2, total_tokens: 35 });
