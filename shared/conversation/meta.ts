@@ -4,7 +4,6 @@ import { STORED_SECONDS, UNLISTED_SECONDS } from "./retention.ts";
 import { SCHEMA_FORMAT } from "./schema.ts";
 import { packNumbers, type Sql, unpackNumbers } from "./sql.ts";
 import type { UsageTotals } from "./tenant-types.ts";
-import type { Usage } from "./types.ts";
 
 export interface Meta {
   readonly tenant: string;
@@ -63,8 +62,8 @@ export interface MetaChange {
   readonly keep?: "unlisted" | "stored";
   readonly begun?: readonly number[];
   readonly ended?: readonly number[];
-  /** Of a turn that ended. */
-  readonly usage?: Usage;
+  /** What a response that ended adds to the totals. */
+  readonly usage?: UsageTotals;
 }
 
 /** Within the transaction that makes the change. One row written, whatever changes. */
@@ -80,7 +79,7 @@ export function changeMeta(sql: Sql, now: number, { keep, begun = [], ended = []
     now,
     isListed ? null : keep ? Math.max(meta.expiresAt ?? 0, until) : meta.expiresAt,
     packNumbers(running),
-    usage ? 1 : 0,
+    usage?.turns ?? 0,
     usage?.inputTokens ?? 0,
     usage?.cachedTokens ?? 0,
     usage?.outputTokens ?? 0,

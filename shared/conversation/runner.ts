@@ -24,6 +24,7 @@ import { findNode, type Node, type NodeLog, packUsage, type StoredRequest } from
 import { logFrom, nearestCheckpoint } from "./plan.ts";
 import { toLogprobRecord, toSamplingOptions } from "./sampling-record.ts";
 import type { Sql } from "./sql.ts";
+import type { UsageTotals } from "./tenant-types.ts";
 import { appendIds, readIds, toBytes } from "./token-log.ts";
 import type { LogprobRecord, ResponseStatus, Usage } from "./types.ts";
 
@@ -343,7 +344,7 @@ class ResponseRun {
         toBytes(tail),
         this.#node.id,
       );
-      changeMeta(sql, now, { ended: [this.#node.id], usage });
+      changeMeta(sql, now, { ended: [this.#node.id], usage: totalsOf(usage, this.#node.choice) });
     });
     this.#host.changed(this.#node.id);
   }
@@ -373,6 +374,13 @@ class ResponseRun {
     });
     return this.#output.ids.map((id) => text.push(id)).join("") + text.end();
   }
+}
+
+/** One turn has one prompt, however many choices: the first one counts it. */
+function totalsOf({ inputTokens, cachedTokens, outputTokens }: Usage, choice: number): UsageTotals {
+  return choice === 0
+    ? { turns: 1, inputTokens, cachedTokens, outputTokens }
+    : { turns: 0, inputTokens: 0, cachedTokens: 0, outputTokens };
 }
 
 function absorbIfAny(model: LoadedModel["model"], state: State, tokens: readonly number[]): void {

@@ -134,6 +134,15 @@ export function turnsSuite(shell: Shell): void {
         expect(three[1].usage?.processedTokens).toBe(24);
         const [alone] = await finished(await conversation.turn(ask(hello, { sampling: sampled }), { quiet: true }));
         expect(three[0].output).toBe(alone.output);
+        // The totals counted a turn and a prompt for each choice; the reply counts them once.
+        await object.settled();
+        const prompt = alone.usage?.inputTokens ?? 0;
+        expect(object.notes[object.notes.length - 1].usage).toStrictEqual({
+          turns: 2,
+          inputTokens: 2 * prompt,
+          cachedTokens: 0,
+          outputTokens: 4 * 24,
+        });
       }));
 
     test("behind a stop string the log ends where the text does, and the next turn goes on from there", () =>
