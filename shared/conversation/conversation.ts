@@ -116,7 +116,8 @@ export class ConversationCore implements ConversationPort {
       const id = parent.kind === "node" ? parent.node : this.#branches.find(parent.branch).head;
       if (id === null) return null;
       const node = findNode(this.#host.sql, id);
-      if (!node || (parent.kind === "node" && node.status === "erased"))
+      // Messages without a reply are no response: `response` does not know them either.
+      if (!node || (parent.kind === "node" && (node.status === "erased" || node.status === "items")))
         throw new RefusedError(404, "previous_response_not_found", `previous_response_id: there is no such response`, {
           param: "previous_response_id",
         });

@@ -395,6 +395,22 @@ export function turnsSuite(shell: Shell): void {
         ]);
       }));
 
+    // It could not be read any more, but was gone on from.
+    test("a response whose reply was deleted is none, to read and to go on from; its conversation goes on", () =>
+      withObject(async (object) => {
+        const conversation = object.open();
+        const { branch } = unwrap(await conversation.createBranch({ node: null, items: [], metadata: {} }));
+        const parent = { kind: "branch", branch } as const;
+        const [a] = await finished(await conversation.turn(ask(hello, { parent }), { quiet: true }));
+        unwrap(await conversation.deleteItem(branch, a.node, -1));
+        const gone = { ok: false, error: { status: 404 } };
+        expect(await conversation.response(a.node)).toMatchObject(gone);
+        const behind = ask("And then?", { parent: { kind: "node", node: a.node } });
+        expect(await conversation.turn(behind, { quiet: true })).toMatchObject(gone);
+        const [b] = await finished(await conversation.turn(ask("Go on.", { parent }), { quiet: true }));
+        expect(b.parent).toBe(a.node);
+      }));
+
     // Deleted in one of them, it was gone from both.
     test("a message that a fork shares is not deleted while both have it", () =>
       withObject(async (object) => {
