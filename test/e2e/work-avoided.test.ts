@@ -152,13 +152,7 @@ describe.each([
         messages.push({ role: "user", content });
         const [text, usage] = await chat(served.clientOf(key), { ...sampling, messages }, isStreamed);
         messages.push({ role: "assistant", content: text });
-        turns.push({
-          text,
-          input: usage.prompt_tokens,
-          cached: usage.prompt_tokens_details?.cached_tokens ?? 0,
-          output: usage.completion_tokens,
-          processed: (usage as typeof usage & { processed_tokens: number }).processed_tokens,
-        });
+        turns.push(chatTurn(text, usage));
       }
       expect(turns).toStrictEqual(await expected());
     },
@@ -184,17 +178,13 @@ describe.each([
     await served.runtime.restart();
     expect(await next()).toStrictEqual(turns);
     const endless = { ...sampling, ...(await served.endless()), input: "Hello!" };
-    const begun = await say({ ...endless, background: true, max_output_tokens: 16_384 });
-    const events = await served.openai.responses.retrieve(begun.id, { stream: true });
-    for await (const event of events) if (event.type === "response.output_text.delta") break;
-    await served.openai.responses.cancel(begun.id);
-    const cancelled = await served.openai.responses.retrieve(begun.id);
-    expect(cancelled.status).toBe("cancelled");
-    const heard = await follow(cancelled);
-    expectOnlyNew(heard, turnOf(cancelled));
+    const brokenOff = await cancelled({});
+    expect(brokenOff.status).toBe("cancelled");
+    const heard = await follow(brokenOff);
+    expectOnlyNew(heard, turnOf(brokenOff));
     // The same words, ended by their number instead: nothing of the cancel is left to hear.
-    const same = await say({ ...endless, max_output_tokens: turnOf(cancelled).output });
-    expect(same.output_text).toBe(cancelled.output_text);
+    const same = await say({ ...endless, max_output_tokens: turnOf(brokenOff).output });
+    expect(same.output_text).toBe(brokenOff.output_text);
     expect(await follow(same)).toStrictEqual(heard);
   });
 
@@ -220,7 +210,61 @@ describe.each([
     await served.runtime.restart();
     for (const { cut, turn } of before) expect(await follow(cut)).toStrictEqual(turn);
   });
+
+  test("by chat/completions with the whole history, behind a stop string", async () => {
+    const whole = await say({ ...sampling, input: script[0] ?? "" });
+    const stop = whole.output_text.slice(12, 17);
+    const cut = await say({ ...sampling, input: script[0] ?? "", ...({ stop: [stop] } as object) });
+    const key = await served.runtime.key(`${name.slice(0, 1)}stop`);
+    const messages: OpenAI.Chat.ChatCompletionMessageParam[] = [{ role: "user", content: script[0] ?? "" }];
+    const [text] = await chat(served.clientOf(key), { ...sampling, messages, ...({ stop: [stop] } as object) }, false);
+    expect(text).toBe(cut.output_text);
+    await served.runtime.restart();
+    messages.push({ role: "assistant", content: text }, { role: "user", content: "And then?" });
+    const [reply, usage] = await chat(served.clientOf(key), { ...sampling, messages }, false);
+    expect(chatTurn(reply, usage)).toStrictEqual(await follow(cut));
+  });
+
+  test.each(["a stop string", "a cancel"])("in a fork and behind an imported state, after %s", async (end) => {
+    const { id } = await served.openai.conversations.create({});
+    const ended = await (end === "a cancel" ? cancelled : stopped)({ conversation: id });
+    const expectedTurn = await follow(ended);
+    expect(expectedTurn.processed).toBe(expectedTurn.input - expectedTurn.cached + expectedTurn.output);
+    expect(expectedTurn.input - expectedTurn.cached).toBeLessThan(40); // a question and its frame
+    const file = new Uint8Array(await (await served.fetch("GET", `/v1/conversations/${id}/state`)).arrayBuffer());
+    const fork = await served.json<{ id: string }>("POST", `/v1/conversations/${id}/fork`, {});
+    await served.runtime.restart();
+    const { id: copy } = await served.openai.conversations.create({});
+    await served.json("PUT", `/v1/conversations/${copy}/state`, file);
+    for (const conversation of [id, fork.id, copy])
+      expect(turnOf(await say({ ...sampling, conversation, input: "And then?" }))).toStrictEqual(expectedTurn);
+  });
+
+  async function stopped(where: Partial<Params>): Promise<Response> {
+    const whole = await say({ ...sampling, input: script[0] ?? "" });
+    const stop = whole.output_text.slice(21, 30);
+    return say({ ...sampling, ...where, input: script[0] ?? "", ...({ stop: [stop] } as object) });
+  }
+
+  async function cancelled(where: Partial<Params>): Promise<Response> {
+    const endless = { ...sampling, ...(await served.endless()), input: "Hello!", max_output_tokens: 16_384 };
+    const begun = await say({ ...endless, ...where, background: true });
+    const events = await served.openai.responses.retrieve(begun.id, { stream: true });
+    for await (const event of events) if (event.type === "response.output_text.delta") break;
+    await served.openai.responses.cancel(begun.id);
+    return served.openai.responses.retrieve(begun.id);
+  }
 });
+
+function chatTurn(text: string, usage: OpenAI.CompletionUsage): Turn {
+  return {
+    text,
+    input: usage.prompt_tokens,
+    cached: usage.prompt_tokens_details?.cached_tokens ?? 0,
+    output: usage.completion_tokens,
+    processed: (usage as typeof usage & { processed_tokens: number }).processed_tokens,
+  };
+}
 
 async function chat(
   openai: OpenAI,
