@@ -13,6 +13,11 @@ export interface Envelope {
   readonly seed: number;
 }
 
+/** Shown as `system_fingerprint`: it changes when the model's weights do, and with them the replies. */
+export function fingerprintOf(response: Pick<ResponseRecord, "modelDigest"> | null): Partial<Envelope> {
+  return response?.modelDigest ? { system_fingerprint: `fp_${response.modelDigest.slice(0, 12)}` } : {};
+}
+
 /** A reply ends by its end token, a stop string or its length; one that was cancelled just stops. */
 export function finishReasonOf(response: Pick<ResponseRecord, "finishReason">): "stop" | "length" {
   return response.finishReason ?? "stop";

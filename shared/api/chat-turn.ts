@@ -1,6 +1,6 @@
 /** A chat's turn, begun where it costs least: behind a known history, in a conversation of its own, or nowhere at all. */
 
-import type { ResponseRecord, TurnEvent } from "../conversation/types.ts";
+import type { ResponseRecord } from "../conversation/types.ts";
 import type { PlainMessage } from "../protocol/messages.ts";
 import { ApiError } from "./api-error.ts";
 import {
@@ -19,7 +19,8 @@ import { fromComputation, type TurnSource } from "./turn-source.ts";
 export interface ChatTurn {
   /** The first choice's response, for the reply's id; null where nothing is kept. */
   readonly kept: { readonly object: string; readonly node: number } | null;
-  readonly createdAt: number;
+  /** The first choice's response as it began; null where the client left before. */
+  readonly begun: ResponseRecord | null;
   readonly nodes: readonly number[];
   readonly source: TurnSource;
   /** Between a choice's end and the reply's last bytes: makes the next turn cheap. */
@@ -38,7 +39,7 @@ export async function beginKeptChat(
   const { object, responses, source } = turn;
   return {
     kept: { object, node: responses[0]!.node },
-    createdAt: responses[0]!.createdAt,
+    begun: responses[0]!,
     nodes: responses.map(({ node }) => node),
     source,
     async remember(response) {
@@ -61,7 +62,7 @@ export async function beginPassingChat(
   );
   return {
     kept: null,
-    createdAt: createdAt(source.first, services.now()),
+    begun: source.first?.type === "start" ? source.first.response : null,
     nodes: Array.from({ length: choices }, (_, choice) => choice),
     source,
     remember: async () => {},
@@ -125,8 +126,4 @@ export function splitSystem(messages: readonly PlainMessage[]) {
             .join("\n\n"),
     input: messages.slice(split),
   };
-}
-
-function createdAt(first: TurnEvent | null, nowMs: number): number {
-  return first?.type === "start" ? first.response.createdAt : Math.floor(nowMs / 1000);
 }

@@ -16,8 +16,6 @@ export interface ModelListing {
   readonly ownedBy: string;
   /** Used where a request names no model. */
   readonly isDefault: boolean;
-  /** Stands for weights and numerics: the same one, the same replies. Shown as `system_fingerprint`. */
-  readonly fingerprint?: string;
 }
 
 export interface Services {

@@ -170,6 +170,7 @@ export function toRecord(node: Node, output: string | null = node.output): Respo
     createdAt: node.createdAt,
     completedAt: node.completedAt,
     model: request.model,
+    modelDigest: node.log?.digest ?? null,
     instructions: node.instructions,
     input: node.input.filter((item) => item !== null),
     output: output ?? "",

@@ -37,7 +37,7 @@ async function* run(host: StatelessHost, request: StatelessRequest, signal: Abor
   try {
     let atPrompt: { saved: SavedState; logits: Float32Array } | null = null;
     for (let choice = 0; choice < request.choices; choice++) {
-      const started = recordOf(host, request, choice);
+      const started = recordOf(host, loaded, request, choice);
       yield { type: "start", response: started };
       const state: State = atPrompt ? restoreState(loaded.model, atPrompt.saved) : createState(loaded.model);
       let logits: Float32Array;
@@ -154,7 +154,12 @@ async function* replyEvents(
   return { text, texts: events.count, tokens: output.ids.length, isStopped: output.ended !== null, logprobs };
 }
 
-function recordOf(host: StatelessHost, request: StatelessRequest, choice: number): ResponseRecord {
+function recordOf(
+  host: StatelessHost,
+  { digest: modelDigest }: LoadedModel,
+  request: StatelessRequest,
+  choice: number,
+): ResponseRecord {
   const { prompt, model, sampling, maxTokens, stop, metadata } = request;
   return {
     node: choice,
@@ -164,6 +169,7 @@ function recordOf(host: StatelessHost, request: StatelessRequest, choice: number
     createdAt: Math.floor(host.now() / 1000),
     completedAt: null,
     model,
+    modelDigest,
     instructions: prompt.kind === "chat" ? prompt.instructions : null,
     input: prompt.kind === "chat" ? prompt.input : [],
     output: "",

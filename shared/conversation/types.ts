@@ -83,6 +83,8 @@ export interface ResponseRecord {
   readonly createdAt: number; //           seconds since 1970
   readonly completedAt: number | null;
   readonly model: string;
+  /** Of the model's bundle: the same one, the same replies. null where its tokens were erased. */
+  readonly modelDigest: string | null;
   readonly instructions: string | null;
   readonly input: readonly InputItem[];
   /** The text so far; "" once erased. */

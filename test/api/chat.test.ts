@@ -18,7 +18,7 @@ describe("chat", () => {
       model,
       choices: [{ index: 0, message: { role: "assistant", content: "echo: hello there" }, finish_reason: "stop" }],
       usage: { prompt_tokens: 2, completion_tokens: 3, total_tokens: 5, prompt_tokens_details: { cached_tokens: 0 } },
-      system_fingerprint: "fp_test",
+      system_fingerprint: "fp_0123456789ab",
     });
     expect(reply.id).toMatch(/^chatcmpl-/);
     const { seed } = reply as unknown as { seed: number };

@@ -61,6 +61,7 @@ export function record(options: {
     createdAt: 1_800_000_000,
     completedAt: texts ? 1_800_000_001 : null,
     model: request.model,
+    modelDigest: "0123456789abcdef".repeat(4),
     instructions: request.instructions ?? null,
     input,
     output: (texts ?? []).map(({ text }) => text).join(""),

@@ -12,7 +12,7 @@ export const KEYS: Readonly<Record<string, string>> = { "sk-alice": "alice", "sk
 
 export class FakeServices implements Services {
   readonly models = [
-    { id: MODEL, createdAt: 1_700_000_000, ownedBy: "aerie", isDefault: true, fingerprint: "fp_test" },
+    { id: MODEL, createdAt: 1_700_000_000, ownedBy: "aerie", isDefault: true },
     { id: "other", createdAt: 1_700_000_001, ownedBy: "you", isDefault: false },
   ];
   readonly objects = new Map<string, FakeConversation>(); // by tenant/object

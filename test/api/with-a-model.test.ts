@@ -118,6 +118,8 @@ describe("with a model", () => {
     const texts = (reply: OpenAI.ChatCompletion) => reply.choices.map(({ message }) => message.content);
     expect(texts(streamed)).toStrictEqual(texts(whole));
     expect(texts(passing)).toStrictEqual(texts(whole));
+    for (const { system_fingerprint: fingerprint } of [whole, streamed, passing])
+      expect(fingerprint).toBe(`fp_${"d".repeat(12)}`);
     expect(whole.choices[0].message.content).not.toBe(whole.choices[1].message.content);
     expect(whole.choices[0].logprobs!.content!.length).toBeGreaterThan(0);
     expect(streamed.choices[0].logprobs!.content).toStrictEqual(whole.choices[0].logprobs!.content);

@@ -11,7 +11,7 @@ import { DEFAULT_OUTPUT_TOKENS } from "../../protocol/limits.ts";
 import { plainMessage } from "../../protocol/messages.ts";
 import { ApiError } from "../api-error.ts";
 import { idempotencyOf, type TurnDraft } from "../begin-turn.ts";
-import { ChatChunks, chatCompletion, type Envelope } from "../chat-chunks.ts";
+import { ChatChunks, chatCompletion, type Envelope, fingerprintOf } from "../chat-chunks.ts";
 import { beginKeptChat, beginPassingChat, type ChatTurn } from "../chat-turn.ts";
 import { type App, findModel, jsonBody, type Scope, scopeOf, streamable, tellError } from "../context.ts";
 import {
@@ -91,7 +91,7 @@ function draftOf(body: ChatRequest, model: ModelListing, services: Services): Tu
 /** The id is the response's: `resp_` in place of `chatcmpl-` continues it under /v1/responses. */
 async function envelopeOf(
   { services, tenant }: Scope,
-  { kept, createdAt }: ChatTurn,
+  { kept, begun }: ChatTurn,
   draft: TurnDraft,
   model: ModelListing,
 ): Promise<Envelope> {
@@ -102,9 +102,9 @@ async function envelopeOf(
     : crypto.randomUUID().replaceAll("-", "");
   return {
     id: `chatcmpl-${suffix}`,
-    created: createdAt,
+    created: begun?.createdAt ?? Math.floor(services.now() / 1000),
     model: model.id,
-    ...(model.fingerprint ? { system_fingerprint: model.fingerprint } : {}),
+    ...fingerprintOf(begun),
     seed: reportedSeed(draft.sampling),
   };
 }

@@ -5,7 +5,7 @@ import type { StatelessRequest } from "../../conversation/stateless-types.ts";
 import { type CompletionRequest, completion, completionRequest } from "../../protocol/completions.ts";
 import { DEFAULT_COMPLETION_TOKENS, MAX_CHOICES } from "../../protocol/limits.ts";
 import { ApiError } from "../api-error.ts";
-import type { Envelope } from "../chat-chunks.ts";
+import { type Envelope, fingerprintOf } from "../chat-chunks.ts";
 import { CompletionChunks, completionChoices } from "../completion-chunks.ts";
 import { type App, findModel, jsonBody, type Scope, scopeOf, streamable, tellError } from "../context.ts";
 import { checkLogprobs, checkStreamOptions, failedResponse, wasAbandoned } from "../request-rules.ts";
@@ -35,7 +35,7 @@ export function addCompletionRoutes(app: App, services: Services): void {
       id: `cmpl-${crypto.randomUUID().replaceAll("-", "")}`,
       created: Math.floor(services.now() / 1000),
       model: model.id,
-      ...(model.fingerprint ? { system_fingerprint: model.fingerprint } : {}),
+      ...fingerprintOf(source.first?.type === "start" ? source.first.response : null),
       seed: reportedSeed(requests[0]!.sampling),
     };
     if (body.stream) {
