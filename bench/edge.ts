@@ -110,7 +110,7 @@ async function createArms(runtime: Runtime, bundle: string) {
   });
   if (!next) throw new Error("the template rewrites history");
 
-  async function post(body: object, until: "first text" | "end"): Promise<{ id: string; text: number }> {
+  async function post(body: object): Promise<{ id: string; text: number }> {
     const start = performance.now();
     const response = await fetch(`${runtime.url}/v1/responses`, {
       method: "POST",
@@ -124,22 +124,21 @@ async function createArms(runtime: Runtime, bundle: string) {
     for await (const bytes of response.body) {
       text += decoder.decode(bytes, { stream: true });
       if (first === 0 && text.includes("event: response.output_text.delta")) first = (performance.now() - start) / 1000;
-      if (until === "first text" && first > 0 && text.includes("event: response.incomplete")) break;
     }
     if (first === 0) throw new Error(`no text came: ${text.slice(-500)}`);
     return { id: /"id":"(resp_[^"]+)"/.exec(text)?.[1] ?? "", text: first };
   }
-  const parentId = (await post({ input: prompt, max_output_tokens: 8 }, "end")).id;
+  const parentId = (await post({ input: prompt, max_output_tokens: 8 })).id;
 
   return {
     firstText,
     list: [
-      { name: "edge decode", run: async () => void (await post({ input: prompt, max_output_tokens: tokens }, "end")) },
+      { name: "edge decode", run: async () => void (await post({ input: prompt, max_output_tokens: tokens })) },
       { name: "engine decode", run: async () => void (await decode(createState(model), opening, tokens)) },
       {
         name: "edge resume",
         run: async () => {
-          const { text } = await post({ input: followUp, previous_response_id: parentId, max_output_tokens: 1 }, "end");
+          const { text } = await post({ input: followUp, previous_response_id: parentId, max_output_tokens: 1 });
           firstText.edge.push(text);
         },
       },

@@ -137,7 +137,7 @@ export class ModelHost implements ModelSource {
     if (owner) this.#retire(owner);
   }
 
-  /** What is in use of the budget, for `/health` and tests. */
+  /** What is in use of the budget. */
   usage(): { readonly budgetBytes: number; readonly usedBytes: number; readonly running: number } {
     this.#sweep();
     const residents = [...this.#residents];

@@ -1,11 +1,12 @@
 /** What goes wrong in a request, and what the client is told: one table from error to HTTP status and body. */
 
+import { refusalOf } from "../conversation/refusal.ts";
 import type { Answer, Refusal } from "../conversation/types.ts";
 import { AerieError } from "../errors.ts";
 import type { ErrorBody, ErrorType } from "../protocol/errors.ts";
 
 /** Statuses with which a request is refused. */
-export type ErrorStatus = 400 | 401 | 404 | 405 | 408 | 409 | 413 | 415 | 429 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 404 | 408 | 409 | 413 | 415 | 429 | 500 | 503;
 
 /** A refusal that the client is told as it is written here. */
 export class ApiError extends AerieError {
@@ -44,21 +45,8 @@ export function refused(refusal: Refusal): ApiError {
 export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
   const error = (typeof thrown === "object" && thrown !== null ? thrown : {}) as Record<string, unknown>;
-  if (isRefusal(error.refusal)) return refused(error.refusal);
-  // Errors lose their class on the way through RPC, not their properties.
-  if (error.code === "option" && typeof error.param === "string") {
-    return new ApiError(400, "invalid_value", String(error.message), { param: error.param });
-  }
-  if (error.code === "model.unknown") {
-    return new ApiError(404, "model_not_found", String(error.message), { param: "model" });
-  }
-  if (error.code === "model.too-large") {
-    return new ApiError(400, "model_too_large", String(error.message), { param: "model" });
-  }
-  if (error.code === "busy") {
-    const seconds = typeof error.retryAfterSeconds === "number" ? error.retryAfterSeconds : retryWhenBusy;
-    return new ApiError(429, "server_busy", String(error.message), { retryAfterSeconds: seconds });
-  }
+  const refusal = isRefusal(error.refusal) ? error.refusal : refusalOf(thrown);
+  if (refusal) return refused(refusal);
   // A Durable Object's own flags: too much to do, or gone for a moment (a deployment, a lost connection).
   if (error.overloaded === true) {
     return new ApiError(503, "server_overloaded", "The server has too much to do; try again later.", {

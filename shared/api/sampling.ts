@@ -1,16 +1,15 @@
 /** A request's options in the sampler's terms. */
 
 import type { SamplingRecord } from "../conversation/types.ts";
-import { OptionError } from "../errors.ts";
 import type { SamplingFields } from "../protocol/fields.ts";
 import type { SamplingInput } from "../sampler/options.ts";
 import { parseSampling } from "../sampler/parse-options.ts";
-import { ApiError } from "./api-error.ts";
 import type { Services } from "./services.ts";
 
 /** Drawn seeds stay below 2⁵³: a reported seed must survive JSON numbers, or it could not be sent again. */
 const DRAWN_SEED_BITS = 53;
 
+/** Throws an `OptionError` that names the option. */
 export function samplingRecord(
   fields: SamplingFields,
   services: Pick<Services, "drawSeed">,
@@ -31,7 +30,7 @@ export function samplingRecord(
     logprobs,
     topLogprobs,
   };
-  const { logitBias, ...options } = parse(input);
+  const { logitBias, ...options } = parseSampling(input);
   // The seed is kept as it was written: read back as a number it is the one to report.
   return { ...options, logitBias: [...logitBias], seed: String(seed) };
 }
@@ -44,14 +43,4 @@ export function stopList(stop: SamplingFields["stop"]): readonly string[] {
 
 function given<Name extends keyof SamplingInput>(name: Name, value: SamplingInput[Name] | null | undefined) {
   return (value === null || value === undefined ? {} : { [name]: value }) as Partial<Pick<SamplingInput, Name>>;
-}
-
-function parse(input: SamplingInput) {
-  try {
-    return parseSampling(input);
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    const name = error.param.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    throw new ApiError(400, "invalid_value", error.message.replaceAll(error.param, name), { param: name });
-  }
 }

@@ -18,6 +18,7 @@ import {
   unsupported,
 } from "./fields.ts";
 import { chatMessages } from "./messages.ts";
+import { outputLogprob } from "./response-events.ts";
 
 export const streamOptions = z
   .strictObject({
@@ -60,10 +61,7 @@ export const chatRequest = z
   .openapi("ChatCompletionRequest");
 export type ChatRequest = z.infer<typeof chatRequest>;
 
-const tokenLogprob = z.object({ token: z.string(), logprob: z.number(), bytes: z.array(z.int()) });
-const choiceLogprobs = z
-  .object({ content: z.array(tokenLogprob.extend({ top_logprobs: z.array(tokenLogprob) })), refusal: z.null() })
-  .nullable();
+const choiceLogprobs = z.object({ content: z.array(outputLogprob), refusal: z.null() }).nullable();
 export type ChatLogprobs = z.infer<typeof choiceLogprobs>;
 
 export const completionUsage = z

@@ -3,8 +3,8 @@
 import { z } from "@hono/zod-openapi";
 import { emptyList, processedTokens } from "./fields.ts";
 
-export const tokenLogprob = z.object({ token: z.string(), logprob: z.number(), bytes: z.array(z.int()) });
-const outputLogprob = tokenLogprob.extend({ top_logprobs: z.array(tokenLogprob) });
+const tokenLogprob = z.object({ token: z.string(), logprob: z.number(), bytes: z.array(z.int()) });
+export const outputLogprob = tokenLogprob.extend({ top_logprobs: z.array(tokenLogprob) });
 export type OutputLogprob = z.infer<typeof outputLogprob>;
 
 export const itemStatus = z.enum(["in_progress", "completed", "incomplete"]);
