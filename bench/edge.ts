@@ -4,7 +4,7 @@
  */
 
 import { copyFile, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { cpus, tmpdir } from "node:os";
+import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -164,6 +164,8 @@ function report(samples: readonly Sampled[], firstText: { edge: number[]; engine
   };
   const result = {
     machine: cpus()[0].model,
+    cores: cpus().length,
+    loadAverage: loadavg()[1], // of the last 5 minutes; the bench itself is 1 of it
     rounds,
     tokens,
     tokensPerSecond: { edge, engine, ratio: { best: edge.best / engine.best, median: edge.median / engine.median } },
