@@ -26,6 +26,12 @@ const allowed: Record<string, string[]> = {
     "shared/errors.ts",
   ],
   "shared/backend/wasm": ["shared/backend/backend.ts", "shared/backend/packed.ts", "shared/model", "shared/errors.ts"],
+  "shared/backend/webgpu": [
+    "shared/backend/backend.ts",
+    "shared/backend/packed.ts",
+    "shared/model",
+    "shared/errors.ts",
+  ],
   "shared/checkpoint": [
     "shared/backend/packed.ts",
     "shared/backend/backend.ts",

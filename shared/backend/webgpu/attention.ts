@@ -1,0 +1,57 @@
+/** Local attention over the ring: round this call's keys and values, score, weigh, mix, store. */
+
+import type { RingRegion } from "../../model/state-layout.ts";
+import type { HeadShape, State, Tensor } from "../backend.ts";
+import type { Arena } from "./arena.ts";
+import { type Commands, f32Word } from "./commands.ts";
+import { cover, coverElements } from "./grid.ts";
+import { kernels } from "./kernels.ts";
+import { atOf, groupOf } from "./tensor.ts";
+
+export interface AttentionCall {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+  readonly shape: HeadShape;
+  readonly windowKeys: number;
+  readonly state: State;
+  readonly keys: RingRegion;
+  readonly values: RingRegion;
+  readonly out: Tensor;
+}
+
+export function attend(commands: Commands, arena: Arena, call: AttentionCall): void {
+  const { q, k, v, shape, state, keys, values } = call;
+  const { heads: H, kvHeads: G, headDim: K } = shape;
+  const { position } = state;
+  const T = q.rows;
+  const [W] = keys.rows.shape;
+  const ring = kernels.ring[keys.rows.dtype];
+  const groups = { state: groupOf(state) };
+  // Of keys, never more than the last row sees.
+  const windowKeys = Math.min(call.windowKeys, position + T);
+  const places = [keys.rows, keys.scales, values.rows, values.scales].map((region) => (region?.offsetBytes ?? 0) / 4);
+  const top = arena.top;
+
+  const isExact = keys.rows.dtype === "f32"; // a ring that stores them as they are
+  const [ownKeys, ownValues] = isExact ? [atOf(k), atOf(v)] : [0, 1].map(() => arena.allocate(T * G * K));
+  const rows = (first: number, count: number) => [
+    atOf(k), atOf(v), ownKeys, ownValues, ...places, first, count, G, K, W, position,
+  ]; // biome-ignore format: a kernel's parameters
+  const fours = (count: number) => coverElements((2 * count * G * K) / 4);
+  if (!isExact) commands.dispatch(ring.round, groups, fours(T), rows(0, T));
+
+  const scores = arena.allocate(T * H * windowKeys);
+  const totals = arena.allocate(T * H);
+  const words = [
+    atOf(q), ownKeys, ownValues, atOf(call.out), scores, totals, ...places, T, H, G, K, W, windowKeys, position, f32Word(1 / Math.sqrt(K)),
+  ]; // biome-ignore format: a kernel's parameters
+  commands.dispatch(ring.score, groups, cover(windowKeys, H, T), words);
+  commands.dispatch(ring.weigh, groups, coverElements(T * H), words);
+  commands.dispatch(ring.mix, groups, cover(K, H, T), words);
+  arena.releaseTo(top);
+
+  // Of a call longer than the ring, the last W rows remain.
+  const kept = Math.min(T, W);
+  commands.dispatch(ring.store, groups, fours(kept), rows(T - kept, kept));
+}

@@ -1,0 +1,234 @@
+/**
+ * The backend on WebGPU: every verb records one or a few dispatches of the kernels in `kernels/`; reading hands them to the GPU.
+ *
+ *     const opened = await tryDevice(navigator.gpu, sources);     // null: there is no adapter
+ *     const backend = webgpuBackend(opened, needs, options);      // synchronous: fits `CreateBackend`, and so `loadModel`
+ *     … weights are written …
+ *     await backend.ready((done, total) => …);                    // optional: waits for the pipelines, which compile meanwhile
+ *
+ * `sources` is build/kernels/wgsl.json, the text of every kernel: `npm run build` makes it, and every host can import JSON.
+ * `tryDevice` runs on a page and in a Web Worker alike. A lost device throws `DeviceLostError` from whatever is called next.
+ */
+
+import { AerieError } from "../../errors.ts";
+import type { StateLayout } from "../../model/state-layout.ts";
+import type { WeightRole } from "../../model/weight-table.ts";
+import type { Backend, BackendNeeds } from "../backend.ts";
+import type { WeightDType } from "../packed.ts";
+import { Angles } from "./angles.ts";
+import { Arena } from "./arena.ts";
+import { attend } from "./attention.ts";
+import { Commands, type Counters, f32Word } from "./commands.ts";
+import type { WebGpuDevice } from "./device.ts";
+import { type GpuBuffer, usage } from "./gpu.ts";
+import { cover, coverElements } from "./grid.ts";
+import { kernels } from "./kernels.ts";
+import { Products } from "./products.ts";
+import { Readback } from "./readback.ts";
+import { arenaSizes } from "./sizes.ts";
+import { atOf, forgetQuantised, groupOf, type WebGpuState, type WebGpuTensor } from "./tensor.ts";
+import { partsOf, type WebGpuWeight, weightGroup, weightWriter } from "./weights.ts";
+
+export { DeviceLostError, tryDevice, type WebGpuDevice } from "./device.ts";
+export type { KernelSources } from "./pipelines.ts";
+
+export interface WebGpuOptions {
+  /** Tokens per call, at most; longer calls are split. Default 64. */
+  readonly maxTokens?: number;
+  /** Bytes of a weight in one binding, at most. Default: what the device binds. */
+  readonly bindingBytes?: number;
+  /** Whether the GPU's validation errors are waited for and thrown by the next read. For tests: it costs a round trip. */
+  readonly checks?: boolean;
+}
+
+export interface WebGpuBackend extends Backend {
+  /** Waits until the pipelines for the weights and rings seen so far are compiled. Without it, the first call compiles. */
+  ready(onProgress?: (done: number, total: number) => unknown): Promise<void>;
+  /** Counts since the backend was made. */
+  readonly counters: Readonly<Counters>;
+}
+
+export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options: WebGpuOptions = {}): WebGpuBackend {
+  const { device, pipelines } = opened;
+  const { config, stateLayout } = needs;
+  const { maxTokens = 64, bindingBytes = device.limits.maxStorageBufferBindingSize, checks = false } = options;
+  checkHeads(needs);
+  const sizes = arenaSizes(config, maxTokens);
+  const numbers = new Arena(sizes.numbers, "activations");
+  const vectors = new Arena(sizes.vectors, "int8 activations");
+  const arena = createBuffer(4 * sizes.numbers);
+  const quantised = createBuffer(16 * sizes.vectors);
+  const commands = new Commands(opened, { arena, quantised }, sizes.uploads, checks);
+  const readback = new Readback(opened, commands);
+  const products = new Products(opened, commands, vectors);
+  const angles = new Angles(commands);
+  let depth = 0;
+
+  const { add, conv1d, rgLru, rmsNorm, rope, softCap } = kernels;
+  pipelines.begin([add, rmsNorm, kernels.gatedProduct[config.activation], conv1d, rgLru, softCap]);
+  for (const block of stateLayout.blocks)
+    if (block.kind === "local-attention")
+      pipelines.begin([rope, ...Object.values(kernels.ring[block.keys.rows.dtype])]);
+
+  function createBuffer(bytes: number): GpuBuffer {
+    if (bytes > device.limits.maxStorageBufferBindingSize)
+      throw new AerieError(
+        "gpu.limits",
+        `${maxTokens} tokens a call take ${bytes} bytes of activations, and this GPU binds at most ${device.limits.maxStorageBufferBindingSize}: ask for fewer`,
+      );
+    return device.createBuffer({ size: bytes, usage: usage.storage | usage.copySource | usage.copyTarget });
+  }
+
+  function tensor(rows: number, columns: number): WebGpuTensor {
+    return { rows, columns, at: numbers.allocate(rows * columns), quantised: [] };
+  }
+
+  function createState(layout: StateLayout): WebGpuState {
+    const buffer = createBuffer(Math.max(layout.bytes, 16));
+    const group = device.createBindGroup({
+      layout: pipelines.layouts.state,
+      entries: [{ binding: 0, resource: { buffer } }],
+    });
+    return { layout, position: 0, tokensProcessed: 0, buffer, group };
+  }
+
+  return {
+    name: `webgpu (${opened.name})`,
+    maxTokens,
+    counters: commands.counters,
+    ready: (onProgress) => pipelines.ready(onProgress),
+
+    weight(role: WeightRole, shape: readonly number[], dtype: WeightDType) {
+      if (role === "embedding") pipelines.begin([kernels.embed[dtype]]);
+      if (role === "embedding" || role === "matrix" || role === "gate") {
+        pipelines.begin(Object.values(kernels.matmul[dtype]));
+        if (dtype === "rg8" || dtype === "rg4") pipelines.begin([kernels.activations[dtype]]);
+      }
+      return weightWriter(opened, role, shape, dtype, bindingBytes);
+    },
+
+    createState,
+    readState(state) {
+      const { buffer, layout } = state as WebGpuState;
+      if (layout.bytes === 0) return Promise.resolve(new Uint8Array());
+      return readback.read(buffer, 0, layout.bytes, (bytes) => new Uint8Array(bytes.slice(0)));
+    },
+    writeState(state, bytes, position) {
+      const { buffer } = state as WebGpuState;
+      commands.submit(); // what was enqueued works on the state as it is
+      device.queue.writeBuffer(buffer, 0, bytes);
+      state.position = position;
+    },
+
+    scope(body) {
+      const tops = [numbers.top, vectors.top] as const;
+      depth++;
+      try {
+        return body();
+      } finally {
+        numbers.releaseTo(tops[0]);
+        products.releaseTo(tops[1]);
+        // A call that reads nothing is handed over at its end, so that the GPU does not wait for the next one.
+        if (--depth === 0) commands.submit();
+      }
+    },
+    read(x, into = new Float32Array(x.rows * x.columns)) {
+      const length = x.rows * x.columns;
+      return readback.read(arena, 4 * atOf(x), 4 * length, (bytes) => {
+        into.set(new Float32Array(bytes, 0, length));
+        return into;
+      });
+    },
+    lastRow: (x): WebGpuTensor => ({
+      rows: 1,
+      columns: x.columns,
+      at: atOf(x) + (x.rows - 1) * x.columns,
+      quantised: (x as WebGpuTensor).quantised,
+    }),
+
+    embed(table, tokens, scale) {
+      const x = tensor(tokens.length, table.shape[1]);
+      const { dtype, scalesAt } = table as WebGpuWeight;
+      commands.reserve(partsOf(table).length, tokens.length);
+      const ids = commands.upload(tokens.length, (words) => words.set(tokens));
+      for (const [index, { firstRow, rows }] of partsOf(table).entries())
+        commands.dispatch(
+          kernels.embed[dtype],
+          { weight: weightGroup(opened, table, index, null) },
+          cover(x.columns, x.rows),
+          [ids, x.at, x.rows, x.columns, firstRow, rows, scalesAt + firstRow, f32Word(scale)],
+        );
+      return x;
+    },
+    rmsNorm(x, w, eps) {
+      const y = tensor(x.rows, x.columns);
+      const groups = { weight: weightGroup(opened, w, 0, null) };
+      commands.dispatch(rmsNorm, groups, cover(x.rows), [atOf(x), y.at, x.rows, x.columns, f32Word(eps)]);
+      return y;
+    },
+    matmul(x, w, b) {
+      const y = tensor(x.rows, w.shape[0]);
+      products.product(x, w, b, y);
+      return y;
+    },
+    blockMatmul(x, w, b) {
+      const y = tensor(x.rows, w.shape[0] * w.shape[2]);
+      products.product(x, w, b, y);
+      return y;
+    },
+    conv1d(x, w, b, state, taps) {
+      const y = tensor(x.rows, x.columns);
+      const groups = { weight: weightGroup(opened, w, 0, b), state: groupOf(state) };
+      const words = [atOf(x), y.at, taps.offsetBytes / 4, x.rows, x.columns, w.shape[0]];
+      commands.dispatch(conv1d, groups, cover(x.columns), words);
+      return y;
+    },
+    rgLru(x, inputGate, recurrenceGate, decay, state, h) {
+      const y = tensor(x.rows, x.columns);
+      const groups = { weight: weightGroup(opened, decay, 0, null), state: groupOf(state) };
+      const gates = [atOf(inputGate), atOf(recurrenceGate)];
+      const isStart = state.position === 0 ? 1 : 0;
+      const words = [atOf(x), ...gates, y.at, h.offsetBytes / 4, x.rows, x.columns, isStart];
+      commands.dispatch(rgLru, groups, cover(x.columns), words);
+      return y;
+    },
+    rope(x, headDim, rotation, state) {
+      const half = rotation.dims / 2;
+      if (half === 0) return;
+      const place = angles.place(rotation, state.position, x.rows);
+      const grid = cover((x.columns / headDim) * half, x.rows);
+      commands.dispatch(rope, {}, grid, [atOf(x), place, x.rows, x.columns, headDim, half]);
+      forgetQuantised(x);
+    },
+    localAttention(q, k, v, shape, windowKeys, state, keys, values) {
+      const out = tensor(q.rows, q.columns);
+      attend(commands, numbers, { q, k, v, shape, windowKeys, state, keys, values, out });
+      return out;
+    },
+    gatedProduct(activation, gate, x) {
+      const y = tensor(x.rows, x.columns);
+      const count = x.rows * x.columns;
+      commands.dispatch(kernels.gatedProduct[activation], {}, coverElements(count), [atOf(gate), atOf(x), y.at, count]);
+      return y;
+    },
+    add(x, y) {
+      const count = x.rows * x.columns;
+      commands.dispatch(add, {}, coverElements(count), [atOf(x), atOf(y), count]);
+      forgetQuantised(x);
+    },
+    softCap(x, cap) {
+      const count = x.rows * x.columns;
+      commands.dispatch(softCap, {}, coverElements(count), [atOf(x), count, f32Word(cap), f32Word(1 / cap)]);
+      forgetQuantised(x);
+    },
+  };
+}
+
+/** A ring's words hold two or four numbers of one head. */
+function checkHeads({ config }: BackendNeeds): void {
+  if (config.headDim % 4 !== 0)
+    throw new AerieError(
+      "kernels",
+      `the webgpu backend takes a headDim that is a multiple of 4, found ${config.headDim}: use the reference backend`,
+    );
+}

@@ -1,0 +1,37 @@
+// A block of rg4 (wasm/assembly/rg4.ts): 16 rows x 32 columns in 18 vec4u.
+//
+//    [g 0..3][rows 4r ... 4r+3, r 0..3]  a word: k = 8g ... 8g+3 in low nibbles, 8g+4 ... 8g+7 in high ones, weight + 8
+//    then 16 rows of two int8 scales: k mod 4 in {0, 1}, k mod 4 in {2, 3}
+//
+// The columns of one scale are put side by side, (k0 k1 k4 k5) and (k2 k3 k6 k7), as the activations lie (activations.wgsl). Those
+// bring -8 times their sums along, which takes the nibbles' offset out again.
+
+const BLOCK_VECTORS = 18u;
+
+fn addBlock(sums: ptr<function, array<vec4i, TOKENS>>, block: u32, r: u32, x: ptr<function, array<u32, TOKENS>>) {
+  var first: array<vec4i, TOKENS>;
+  var second: array<vec4i, TOKENS>;
+  for (var t = 0u; t < TOKENS; t++) {
+    let seeds = bitcast<vec4i>(quantised[(*x)[t] + 2u]);
+    first[t] = vec4i(seeds.x);
+    second[t] = vec4i(seeds.y);
+  }
+  for (var g = 0u; g < 4u; g++) {
+    let w = tiles[block + g * 4u + r];
+    let a = (w & vec4u(0x00000f0fu)) | ((w & vec4u(0x0000f0f0u)) << vec4u(12u));
+    let b = ((w >> vec4u(16u)) & vec4u(0x00000f0fu)) | ((w >> vec4u(4u)) & vec4u(0x0f0f0000u));
+    for (var t = 0u; t < TOKENS; t++) {
+      let q = quantised[(*x)[t] + (g >> 1u)];
+      let pair = select(q.xy, q.zw, (g & 1u) == 1u);
+      first[t] += vec4i(dotBytes(a.x, pair.x), dotBytes(a.y, pair.x), dotBytes(a.z, pair.x), dotBytes(a.w, pair.x));
+      second[t] += vec4i(dotBytes(b.x, pair.y), dotBytes(b.y, pair.y), dotBytes(b.z, pair.y), dotBytes(b.w, pair.y));
+    }
+  }
+  let eight = tiles[block + 16u + (r >> 1u)];
+  let scales = select(eight.xy, eight.zw, (r & 1u) == 1u);
+  let low = signedBytes(scales.x); // two rows, two scales each
+  let high = signedBytes(scales.y);
+  for (var t = 0u; t < TOKENS; t++) {
+    (*sums)[t] += vec4i(low.xz, high.xz) * first[t] + vec4i(low.yw, high.yw) * second[t];
+  }
+}

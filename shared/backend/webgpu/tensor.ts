@@ -1,0 +1,36 @@
+/** What the opaque handles are in this backend: places in the arena, and buffers. */
+
+import type { StateLayout } from "../../model/state-layout.ts";
+import type { State, Tensor } from "../backend.ts";
+import type { GpuBuffer } from "./gpu.ts";
+
+export interface WebGpuTensor extends Tensor {
+  /** Of its first number in the arena. */
+  readonly at: number;
+  /** Its int8 forms and those of its views, made by the first product that needs them and shared by the others. */
+  readonly quantised: Quantised[];
+}
+
+/** Rows of `columns` numbers as int8, each with groups of its own (activations.wgsl). */
+export interface Quantised {
+  readonly at: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly form: "rg8" | "rg4";
+  /** Where it lies in the buffer of int8 activations. */
+  readonly place: number;
+}
+
+export interface WebGpuState extends State {
+  readonly layout: StateLayout;
+  readonly buffer: GpuBuffer;
+  readonly group: object;
+}
+
+export const atOf = (x: Tensor): number => (x as WebGpuTensor).at;
+export const groupOf = (state: State): object => (state as WebGpuState).group;
+
+/** For verbs that change x in place: no int8 form stands for its numbers any more. */
+export function forgetQuantised(x: Tensor): void {
+  (x as WebGpuTensor).quantised.length = 0;
+}
