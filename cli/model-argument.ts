@@ -3,11 +3,12 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { type Command, Option } from "commander";
-import type { Backend, BackendNeeds } from "../shared/backend/backend.ts";
+import type { CreateBackend } from "../shared/backend/backend.ts";
 import type { WeightDType } from "../shared/backend/packed.ts";
 import { referenceBackend } from "../shared/backend/reference/index.ts";
 import { wasmBackend } from "../shared/backend/wasm/index.ts";
 import { wasmPacker } from "../shared/backend/wasm/packer.ts";
+import { webgpuBackend } from "../shared/backend/webgpu/index.ts";
 import { matrixDTypes } from "../shared/checkpoint/matrix-dtypes.ts";
 import type { Model } from "../shared/engine.ts";
 import { AerieError, TokenizerError } from "../shared/errors.ts";
@@ -18,11 +19,16 @@ import { sha256Hasher } from "./bundle-folder.ts";
 import { loadKernels } from "./kernels.ts";
 import { type NodeFolder, nodeFolder } from "./node-folder.ts";
 import { formatBytes, progress } from "./progress.ts";
+import { openWebGpu } from "./webgpu.ts";
 
 const backends = {
-  wasm: (needs, maxTokens) => wasmBackend(loadKernels(), needs, { maxTokens }),
-  reference: () => referenceBackend(),
-} as const satisfies Record<string, (needs: BackendNeeds, maxTokens: number) => Backend>;
+  wasm: async () => (needs) => wasmBackend(loadKernels(), needs),
+  webgpu: async () => {
+    const opened = await openWebGpu();
+    return (needs) => webgpuBackend(opened, needs);
+  },
+  reference: async () => referenceBackend,
+} as const satisfies Record<string, () => Promise<CreateBackend>>;
 
 export interface ModelOptions {
   readonly backend: keyof typeof backends;
@@ -60,7 +66,10 @@ export const embeddingOption = (): Option =>
   new Option("--embedding <dtype>", "how the embedding is packed (default: as the matrices)").choices(dtypes);
 
 export const backendOption = (): Option =>
-  new Option("--backend <name>", "what computes: WASM SIMD, or the plain TypeScript that defines what is right")
+  new Option(
+    "--backend <name>",
+    "what computes: WASM SIMD, the GPU, or the plain TypeScript that defines what is right",
+  )
     .choices(Object.keys(backends))
     .default("wasm");
 
@@ -87,11 +96,12 @@ export async function withFolder<Result>(
 }
 
 /** Loads a model, with a progress bar where that takes a while. */
-export function openModel(path: string, options: ModelOptions): Promise<Model> {
+export async function openModel(path: string, options: ModelOptions): Promise<Model> {
+  const createBackend = await backends[options.backend]();
   return withFolder(path, async (folder, weightsFile) => {
     const bar = progress("loading", formatBytes);
     try {
-      return await loadModel(folder, (needs) => backends[options.backend](needs, 64), {
+      return await loadModel(folder, createBackend, {
         ...(weightsFile && { weightsFile }),
         window: options.window,
         ...(options.ring && { ring: options.ring }),

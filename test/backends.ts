@@ -1,14 +1,20 @@
 /** Every backend that the shared suites judge. */
 
 import { loadKernels } from "../cli/kernels.ts";
+import { loadKernelSources, nodeGpu } from "../cli/webgpu.ts";
 import type { Backend, BackendNeeds } from "../shared/backend/backend.ts";
 import { referenceBackend } from "../shared/backend/reference/index.ts";
 import { wasmBackend } from "../shared/backend/wasm/index.ts";
+import { tryDevice, webgpuBackend } from "../shared/backend/webgpu/index.ts";
 
 export interface BackendUnderTest {
   readonly name: string;
   /** `maxTokens`: tokens per call. Default: fewer than most tests hand over, so that splitting is tested too. */
   create(needs: BackendNeeds, maxTokens?: number): Backend;
+  /** Of the cases of one `judge`, so many, evenly chosen: for what is slow without being the reference. Default: all. */
+  readonly sample?: number;
+  /** WGSL lets a device take subnormal numbers for zeros. */
+  readonly flushesSubnormals?: boolean;
 }
 
 const modules = loadKernels();
@@ -18,8 +24,26 @@ const relaxed = (needs: BackendNeeds, maxTokens = 24) => wasmBackend(modules, ne
 const baseline = (needs: BackendNeeds, maxTokens = 24) =>
   wasmBackend({ ...modules, relaxed: null }, needs, { maxTokens });
 
+/** A WebGPU device of the test run, or null where the machine has no adapter: with CI set, that is a failure. */
+export const gpu = await tryDevice(await nodeGpu(), loadKernelSources());
+if (!gpu && process.env.CI)
+  throw new Error("no WebGPU adapter: .ci/run installs one, see VK_DRIVER_FILES in vitest.config.ts");
+
+export const webgpu: BackendUnderTest[] = gpu
+  ? [
+      {
+        name: `webgpu, ${gpu.name}`,
+        create: (needs, maxTokens = 24) => webgpuBackend(gpu, needs, { maxTokens, checks: true }),
+        flushesSubnormals: true,
+        // A software adapter takes 0.2 ms of CPU for a dispatch, however small.
+        ...(gpu.isSoftware && { sample: 5 }),
+      },
+    ]
+  : [];
+
 export const backends: BackendUnderTest[] = [
   { name: "reference", create: referenceBackend },
   { name: "wasm, relaxed SIMD", create: relaxed },
   { name: "wasm, baseline SIMD", create: baseline },
+  ...webgpu,
 ];

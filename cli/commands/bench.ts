@@ -7,16 +7,7 @@ import type { WeightDType } from "../../shared/backend/packed.ts";
 import { type WasmBackend, wasmBackend } from "../../shared/backend/wasm/index.ts";
 import { weightBytes } from "../../shared/checkpoint/load-weights.ts";
 import { matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
-import {
-  absorb,
-  createModel,
-  createState,
-  type Model,
-  prefill,
-  restoreState,
-  saveState,
-  step,
-} from "../../shared/engine.ts";
+import { createModel, createState, type Model, prefill, restoreState, step } from "../../shared/engine.ts";
 import { OptionError } from "../../shared/errors.ts";
 import { presets } from "../../shared/model/presets.ts";
 import { type RingDType, stateLayout } from "../../shared/model/state-layout.ts";
@@ -24,11 +15,14 @@ import { type Arm, interleave, median, type Rate, rate } from "../bench/measure.
 import { randomWeights } from "../bench/random-weights.ts";
 import { createReadLoop } from "../bench/read-loop.ts";
 import { stepProducts } from "../bench/step-products.ts";
+import { prefilled, randomTokens } from "../bench/tokens.ts";
+import { benchWebGpu } from "../bench/webgpu.ts";
 import { loadKernels } from "../kernels.ts";
 import { embeddingOption, openModel, ringOption, weightsOption } from "../model-argument.ts";
 import { formatBytes, formatCount, progress } from "../progress.ts";
 
-interface BenchOptions {
+export interface BenchOptions {
+  readonly backend: "wasm" | "webgpu";
   readonly shape?: keyof typeof presets;
   readonly weights: WeightDType;
   readonly embedding?: WeightDType;
@@ -43,9 +37,10 @@ interface BenchOptions {
 
 export const benchCommand = new Command("bench")
   .description(
-    "Measure prefill (pp) and decode (tg) speed on one thread, against this machine's own read loop; how much of a step is not matrix products.",
+    "Measure prefill (pp) and decode (tg) speed, on one thread against this machine's own read loop, or on the GPU.",
   )
   .argument("[model]", "a model; without it, --shape gives random weights")
+  .addOption(new Option("--backend <name>", "one core, or the GPU").choices(["wasm", "webgpu"]).default("wasm"))
   .addOption(new Option("--shape <name>", "random weights of this shape").choices(Object.keys(presets)))
   .addOption(weightsOption().default("rg4"))
   .addOption(embeddingOption())
@@ -75,6 +70,7 @@ interface Test {
 async function bench(path: string | undefined, options: BenchOptions): Promise<void> {
   if ((path === undefined) === (options.shape === undefined))
     throw new OptionError("shape", "bench: expected either a model or --shape");
+  if (options.backend === "webgpu") return benchWebGpu(path, options);
   // Tiering up happens on another thread, which may not get its turn while this one computes: compile fully at once.
   setFlagsFromString("--no-liftoff");
   setFlagsFromString("--no-wasm-tier-up");
@@ -195,26 +191,6 @@ async function measure(model: Model, backend: WasmBackend, options: BenchOptions
   });
   const unit = { test: loop, depth: 0, tokensPerSecond: { best: 0, median: 0, sd: 0 }, otherShare: null };
   return [...tests, { ...unit, weightGBps: loopRate.best, readLoopFraction: 1 }];
-}
-
-/** The state after `tokens`, made once per depth. */
-async function prefilled(model: Model, tokens: readonly number[]) {
-  const bar = progress(`prefilling ${formatCount(tokens.length)}`, formatCount);
-  const state = createState(model);
-  for (let at = 0; at < tokens.length; at += 64) {
-    absorb(model, state, tokens.slice(at, at + 64));
-    await bar.update(state.position, tokens.length);
-  }
-  bar.stop();
-  return saveState(model, state);
-}
-
-function randomTokens(count: number, vocabSize: number): number[] {
-  let x = 1;
-  return Array.from({ length: count }, () => {
-    x = (Math.imul(x, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((x / 2 ** 32) * vocabSize);
-  });
 }
 
 interface Report {

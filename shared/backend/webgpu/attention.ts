@@ -4,8 +4,8 @@ import type { RingRegion } from "../../model/state-layout.ts";
 import type { HeadShape, State, Tensor } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 import { type Commands, f32Word } from "./commands.ts";
-import { cover, coverElements } from "./grid.ts";
-import { kernels } from "./kernels.ts";
+import { cover, coverElements, workgroups } from "./grid.ts";
+import { kernels, type Style } from "./kernels.ts";
 import { atOf, groupOf } from "./tensor.ts";
 
 export interface AttentionCall {
@@ -20,13 +20,16 @@ export interface AttentionCall {
   readonly out: Tensor;
 }
 
-export function attend(commands: Commands, arena: Arena, call: AttentionCall): void {
+// Dimensions of a head that a workgroup takes (local-attention.workgroup.wgsl).
+const WORKGROUP_DIMS = 16;
+
+export function attend(commands: Commands, arena: Arena, style: Style, call: AttentionCall): void {
   const { q, k, v, shape, state, keys, values } = call;
   const { heads: H, kvHeads: G, headDim: K } = shape;
   const { position } = state;
   const T = q.rows;
   const [W] = keys.rows.shape;
-  const ring = kernels.ring[keys.rows.dtype];
+  const ring = kernels.ring[keys.rows.dtype][style];
   const groups = { state: groupOf(state) };
   // Of keys, never more than the last row sees.
   const windowKeys = Math.min(call.windowKeys, position + T);
@@ -47,8 +50,9 @@ export function attend(commands: Commands, arena: Arena, call: AttentionCall): v
     atOf(q), ownKeys, ownValues, atOf(call.out), scores, totals, ...places, T, H, G, K, W, windowKeys, position, f32Word(1 / Math.sqrt(K)),
   ]; // biome-ignore format: a kernel's parameters
   commands.dispatch(ring.score, groups, cover(windowKeys, H, T), words);
-  commands.dispatch(ring.weigh, groups, coverElements(T * H), words);
-  commands.dispatch(ring.mix, groups, cover(K, H, T), words);
+  const isShared = style === "workgroups";
+  commands.dispatch(ring.weigh, groups, isShared ? workgroups(T * H) : coverElements(T * H), words);
+  commands.dispatch(ring.mix, groups, isShared ? [Math.ceil(K / WORKGROUP_DIMS), H, T] : cover(K, H, T), words);
   arena.releaseTo(top);
 
   // Of a call longer than the ring, the last W rows remain.

@@ -1,13 +1,15 @@
-/** How many workgroups cover a number of elements; every kernel has 64 threads in one. */
+/** How many workgroups a dispatch has. */
 
-const WORKGROUP = 64;
-const GRID_WIDTH = 32_768; // the number in prelude.wgsl
+export type Grid = readonly [number, number, number];
+
+const THREADS = 64; // of a workgroup, where a kernel has none of its own
+const WIDTH = 32_768; // the most workgroups in a row, as in prelude.wgsl
 
 /** x elements along the threads, y and z one by one. */
-export const cover = (x: number, y = 1, z = 1): readonly [number, number, number] => [Math.ceil(x / WORKGROUP), y, z];
+export const cover = (x: number, y = 1, z = 1): Grid => [Math.ceil(x / THREADS), y, z];
 
-/** Elements in one long run, for kernels that call `element`. */
-export function coverElements(count: number): readonly [number, number, number] {
-  const workgroups = Math.ceil(count / WORKGROUP);
-  return [Math.min(workgroups, GRID_WIDTH), Math.ceil(workgroups / GRID_WIDTH), 1];
-}
+/** Workgroups in one long run, for kernels that call `workgroupIndex`. */
+export const workgroups = (count: number): Grid => [Math.min(count, WIDTH), Math.ceil(count / WIDTH), 1];
+
+/** A thread for each of many elements in one long run, for kernels that call `element`. */
+export const coverElements = (count: number): Grid => workgroups(Math.ceil(count / THREADS));

@@ -21,8 +21,8 @@ import { attend } from "./attention.ts";
 import { Commands, type Counters, f32Word } from "./commands.ts";
 import type { WebGpuDevice } from "./device.ts";
 import { type GpuBuffer, usage } from "./gpu.ts";
-import { cover, coverElements } from "./grid.ts";
-import { kernels } from "./kernels.ts";
+import { cover, coverElements, workgroups } from "./grid.ts";
+import { kernels, type Style } from "./kernels.ts";
 import { Products } from "./products.ts";
 import { Readback } from "./readback.ts";
 import { arenaSizes } from "./sizes.ts";
@@ -37,6 +37,8 @@ export interface WebGpuOptions {
   readonly maxTokens?: number;
   /** Bytes of a weight in one binding, at most. Default: what the device binds. */
   readonly bindingBytes?: number;
+  /** Which kernels run. Default: `workgroups`, and `threads` on a software adapter. */
+  readonly style?: Style;
   /** Whether the GPU's validation errors are waited for and thrown by the next read. For tests: it costs a round trip. */
   readonly checks?: boolean;
 }
@@ -46,12 +48,15 @@ export interface WebGpuBackend extends Backend {
   ready(onProgress?: (done: number, total: number) => unknown): Promise<void>;
   /** Counts since the backend was made. */
   readonly counters: Readonly<Counters>;
+  /** Of all weights together, as announced. */
+  readonly weightBytes: number;
 }
 
 export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options: WebGpuOptions = {}): WebGpuBackend {
   const { device, pipelines } = opened;
   const { config, stateLayout } = needs;
   const { maxTokens = 64, bindingBytes = device.limits.maxStorageBufferBindingSize, checks = false } = options;
+  const { style = opened.isSoftware ? "threads" : "workgroups" } = options;
   checkHeads(needs);
   const sizes = arenaSizes(config, maxTokens);
   const numbers = new Arena(sizes.numbers, "activations");
@@ -60,15 +65,16 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
   const quantised = createBuffer(16 * sizes.vectors);
   const commands = new Commands(opened, { arena, quantised }, sizes.uploads, checks);
   const readback = new Readback(opened, commands);
-  const products = new Products(opened, commands, vectors);
+  const products = new Products(opened, commands, vectors, style);
   const angles = new Angles(commands);
   let depth = 0;
 
-  const { add, conv1d, rgLru, rmsNorm, rope, softCap } = kernels;
+  const { add, conv1d, rgLru, rope, softCap } = kernels;
+  const rmsNorm = kernels.rmsNorm[style];
   pipelines.begin([add, rmsNorm, kernels.gatedProduct[config.activation], conv1d, rgLru, softCap]);
   for (const block of stateLayout.blocks)
     if (block.kind === "local-attention")
-      pipelines.begin([rope, ...Object.values(kernels.ring[block.keys.rows.dtype])]);
+      pipelines.begin([rope, ...Object.values(kernels.ring[block.keys.rows.dtype][style])]);
 
   function createBuffer(bytes: number): GpuBuffer {
     if (bytes > device.limits.maxStorageBufferBindingSize)
@@ -96,13 +102,15 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     name: `webgpu (${opened.name})`,
     maxTokens,
     counters: commands.counters,
+    weightBytes: needs.weightBytes,
     ready: (onProgress) => pipelines.ready(onProgress),
 
     weight(role: WeightRole, shape: readonly number[], dtype: WeightDType) {
       if (role === "embedding") pipelines.begin([kernels.embed[dtype]]);
       if (role === "embedding" || role === "matrix" || role === "gate") {
-        pipelines.begin(Object.values(kernels.matmul[dtype]));
-        if (dtype === "rg8" || dtype === "rg4") pipelines.begin([kernels.activations[dtype]]);
+        const { one, several } = kernels.matmul[dtype][style];
+        pipelines.begin([one, several]);
+        if (dtype === "rg8" || dtype === "rg4") pipelines.begin([kernels.activations[dtype][style]]);
       }
       return weightWriter(opened, role, shape, dtype, bindingBytes);
     },
@@ -163,7 +171,8 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     rmsNorm(x, w, eps) {
       const y = tensor(x.rows, x.columns);
       const groups = { weight: weightGroup(opened, w, 0, null) };
-      commands.dispatch(rmsNorm, groups, cover(x.rows), [atOf(x), y.at, x.rows, x.columns, f32Word(eps)]);
+      const grid = style === "threads" ? cover(x.rows) : workgroups(x.rows);
+      commands.dispatch(rmsNorm, groups, grid, [atOf(x), y.at, x.rows, x.columns, f32Word(eps)]);
       return y;
     },
     matmul(x, w, b) {
@@ -202,7 +211,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     },
     localAttention(q, k, v, shape, windowKeys, state, keys, values) {
       const out = tensor(q.rows, q.columns);
-      attend(commands, numbers, { q, k, v, shape, windowKeys, state, keys, values, out });
+      attend(commands, numbers, style, { q, k, v, shape, windowKeys, state, keys, values, out });
       return out;
     },
     gatedProduct(activation, gate, x) {

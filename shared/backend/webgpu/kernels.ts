@@ -11,55 +11,97 @@ export interface Kernel {
   readonly entry: string;
 }
 
-function kernel(files: string | readonly string[], constants: Kernel["constants"] = {}, entry = "main"): Kernel {
-  return { files: typeof files === "string" ? [files] : files, constants, entry };
-}
+/**
+ * How sums are shared out.
+ * - `threads`: each thread sums for itself, and no kernel has a barrier, which is what a CPU that plays a GPU is fast at
+ * - `workgroups`: the threads of a workgroup share each sum, since a GPU has more of them than a token has rows
+ */
+export type Style = "threads" | "workgroups";
 
-/** Tokens that one thread of a product with several tokens takes: each weight is unpacked once for all of them. */
-export const TILE_TOKENS = 4;
+type Constants = Kernel["constants"];
 
-/** A product for one token, and for several. */
+const kernel = (files: readonly string[], constants: Constants = {}, entry = "main"): Kernel => ({
+  files,
+  constants,
+  entry,
+});
+
+/** A product for one token, and for several: so many that one thread or workgroup takes, unpacking each weight once for them. */
 export interface ProductKernels {
   readonly one: Kernel;
-  readonly tile: Kernel;
+  readonly several: Kernel;
+  readonly tokens: number;
 }
 
-const product = (files: readonly string[], constants: Kernel["constants"] = {}): ProductKernels => ({
-  one: kernel(files, { ...constants, TOKENS: 1 }),
-  tile: kernel(files, { ...constants, TOKENS: TILE_TOKENS }),
+function products(files: readonly string[], constants: Constants, tokens: number): ProductKernels {
+  return {
+    one: kernel(files, { ...constants, TOKENS: 1 }),
+    several: kernel(files, { ...constants, TOKENS: tokens }),
+    tokens,
+  };
+}
+
+const exact = (DTYPE: number) => ({
+  threads: products(["matmul-exact.params", "store-four", "matmul-exact"], { DTYPE }, 4),
+  workgroups: products(
+    ["matmul-exact.params", "store-four", "slices", "matmul-exact.workgroup"],
+    { DTYPE, THREADS: 128 },
+    8,
+  ),
 });
 
-const ringKernels = (RING: number) => ({
-  round: kernel(["ring", "ring-rows"], { RING }, "roundRows"),
-  store: kernel(["ring", "ring-rows"], { RING }, "storeRows"),
-  score: kernel(["ring", "local-attention"], { RING }, "scoreKeys"),
-  weigh: kernel(["ring", "local-attention"], { RING }, "weighKeys"),
-  mix: kernel(["ring", "local-attention"], { RING }, "mixValues"),
+const quantised = (format: string) => ({
+  threads: products([format, "matmul-quantised.params", "store-four", "matmul-quantised"], {}, 4),
+  workgroups: products(
+    [format, "matmul-quantised.params", "store-four", "slices", "matmul-quantised.workgroup"],
+    { THREADS: 128 },
+    8,
+  ),
 });
+
+const activations = (FORM: number) => ({
+  threads: kernel(["activations.params", "activations"], { FORM }),
+  workgroups: kernel(["activations.params", "reduce", "activations.workgroup"], { FORM, THREADS: 64 }),
+});
+
+function rings(RING: number) {
+  const ofRows = (entry: string) => kernel(["ring", "ring-rows"], { RING }, entry);
+  const ofThreads = (entry: string) => kernel(["ring", "local-attention.params", "local-attention"], { RING }, entry);
+  const ofWorkgroups = (entry: string) =>
+    kernel(["ring", "local-attention.params", "reduce", "local-attention.workgroup"], { RING, THREADS: 128 }, entry);
+  const [round, store, score] = [ofRows("roundRows"), ofRows("storeRows"), ofThreads("scoreKeys")];
+  return {
+    threads: { round, store, score, weigh: ofThreads("weighKeys"), mix: ofThreads("mixValues") },
+    workgroups: { round, store, score, weigh: ofWorkgroups("weighKeys"), mix: ofWorkgroups("mixValues") },
+  };
+}
 
 export const kernels = {
-  add: kernel("add"),
-  conv1d: kernel("conv1d"),
+  activations: { rg8: activations(0), rg4: activations(1) },
+  add: kernel(["add"]),
+  conv1d: kernel(["conv1d"]),
   embed: {
-    f32: kernel("embed", { DTYPE: 0 }),
-    f16: kernel("embed", { DTYPE: 1 }),
-    rg8: kernel("embed", { DTYPE: 2 }),
-    rg4: kernel("embed", { DTYPE: 3 }),
-  } satisfies Record<WeightDType, Kernel>,
+    f32: kernel(["embed"], { DTYPE: 0 }),
+    f16: kernel(["embed"], { DTYPE: 1 }),
+    rg8: kernel(["embed"], { DTYPE: 2 }),
+    rg4: kernel(["embed"], { DTYPE: 3 }),
+  },
   gatedProduct: {
-    "gelu-tanh": kernel("gated-product", { ACTIVATION: 0 }),
-    silu: kernel("gated-product", { ACTIVATION: 1 }),
-  } satisfies Record<Activation, Kernel>,
-  matmul: {
-    f32: product(["store-four", "matmul-exact"], { DTYPE: 0 }),
-    f16: product(["store-four", "matmul-exact"], { DTYPE: 1 }),
-    rg8: product(["store-four", "matmul-rg8", "matmul-quantised"]),
-    rg4: product(["store-four", "matmul-rg4", "matmul-quantised"]),
-  } satisfies Record<WeightDType, ProductKernels>,
-  activations: { rg8: kernel("activations", { FORM: 0 }), rg4: kernel("activations", { FORM: 1 }) },
-  ring: { f32: ringKernels(0), f16: ringKernels(1), i8: ringKernels(2) } satisfies Record<RingDType, unknown>,
-  rgLru: kernel("rg-lru"),
-  rmsNorm: kernel(["inverse-root", "rms-norm"]),
-  rope: kernel("rope"),
-  softCap: kernel("soft-cap"),
-} as const;
+    "gelu-tanh": kernel(["gated-product"], { ACTIVATION: 0 }),
+    silu: kernel(["gated-product"], { ACTIVATION: 1 }),
+  },
+  matmul: { f32: exact(0), f16: exact(1), rg8: quantised("matmul-rg8"), rg4: quantised("matmul-rg4") },
+  ring: { f32: rings(0), f16: rings(1), i8: rings(2) },
+  rgLru: kernel(["rg-lru"]),
+  rmsNorm: {
+    threads: kernel(["inverse-root", "rms-norm"]),
+    workgroups: kernel(["inverse-root", "reduce", "rms-norm.workgroup"], { THREADS: 128 }),
+  },
+  rope: kernel(["rope"]),
+  softCap: kernel(["soft-cap"]),
+} as const satisfies Readonly<Record<string, unknown>> & {
+  readonly embed: Record<WeightDType, Kernel>;
+  readonly gatedProduct: Record<Activation, Kernel>;
+  readonly matmul: Record<WeightDType, Record<Style, ProductKernels>>;
+  readonly ring: Record<RingDType, Record<Style, Readonly<Record<string, Kernel>>>>;
+};

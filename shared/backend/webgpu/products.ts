@@ -1,12 +1,12 @@
 /** Products with weights of any dtype: which kernel, on which form of the activations. */
 
 import type { Tensor, Weight } from "../backend.ts";
-import { BLOCK_COLUMNS } from "../packed.ts";
+import { ACTIVATION_GROUP, BLOCK_COLUMNS, TILE_ROWS } from "../packed.ts";
 import type { Arena } from "./arena.ts";
 import type { Commands } from "./commands.ts";
 import type { WebGpuDevice } from "./device.ts";
-import { cover, coverElements } from "./grid.ts";
-import { kernels, TILE_TOKENS } from "./kernels.ts";
+import { cover, coverElements, workgroups } from "./grid.ts";
+import { kernels, type Style } from "./kernels.ts";
 import { atOf, type Quantised, type WebGpuTensor } from "./tensor.ts";
 import { type WebGpuWeight, weightGroup } from "./weights.ts";
 
@@ -17,26 +17,32 @@ export class Products {
   readonly #opened: WebGpuDevice;
   readonly #commands: Commands;
   readonly #quantised: Arena;
+  readonly #style: Style;
   /** What lies in the buffer of int8 activations now, in its order. */
   readonly #live: Quantised[] = [];
 
-  constructor(opened: WebGpuDevice, commands: Commands, quantised: Arena) {
+  constructor(opened: WebGpuDevice, commands: Commands, quantised: Arena, style: Style) {
     this.#opened = opened;
     this.#commands = commands;
     this.#quantised = quantised;
+    this.#style = style;
   }
 
   /** y [T, matrices · rows] = each of w's matrices times its own columns of x, plus bias. */
   product(x: Tensor, w: Weight, bias: Weight | null, y: Tensor): void {
     const { dtype, parts, columns: N, matrixBytes, scalesAt } = w as WebGpuWeight;
     const matrices = x.columns / N;
-    const isOne = x.rows === 1;
-    const kernel = kernels.matmul[dtype][isOne ? "one" : "tile"];
+    const { one, several, tokens } = kernels.matmul[dtype][this.#style];
+    const kernel = x.rows === 1 ? one : several;
+    const tokenTiles = x.rows === 1 ? 1 : Math.ceil(x.rows / tokens);
     const quantised = dtype === "rg8" || dtype === "rg4" ? this.#quantise(x, N, dtype) : null;
     const blocks = Math.ceil(N / BLOCK_COLUMNS);
     for (const [index, part] of parts.entries()) {
       const groups = { weight: weightGroup(this.#opened, w, index, bias) };
-      const grid = cover(Math.ceil(part.rows / 4), Math.ceil(x.rows / (isOne ? 1 : TILE_TOKENS)), matrices);
+      const grid =
+        this.#style === "threads"
+          ? cover(Math.ceil(part.rows / 4), tokenTiles, matrices)
+          : ([Math.ceil(part.rows / TILE_ROWS), tokenTiles, matrices] as const);
       const to = atOf(y) + part.firstRow;
       const hasBias = bias ? 1 : 0;
       if (quantised) {
@@ -63,8 +69,10 @@ export class Products {
     );
     if (found && this.#live.includes(found)) return found;
     const place = this.#quantised.allocate(rows * Math.ceil(columns / BLOCK_COLUMNS) * BLOCK_VECTORS);
-    const groups = rows * Math.ceil(columns / 256);
-    this.#commands.dispatch(kernels.activations[form], {}, coverElements(groups), [at, place, rows, columns]);
+    const groups = rows * Math.ceil(columns / ACTIVATION_GROUP);
+    const kernel = kernels.activations[form][this.#style];
+    const grid = this.#style === "threads" ? coverElements(groups) : workgroups(groups);
+    this.#commands.dispatch(kernel, {}, grid, [at, place, rows, columns]);
     const made = { at, rows, columns, form, place };
     quantised.push(made);
     this.#live.push(made);

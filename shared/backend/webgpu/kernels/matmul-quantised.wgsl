@@ -5,21 +5,6 @@
 // 4 rows of W and TOKENS tokens a thread, no barrier. Integers are exact within a group of 256 columns, and groups are added up in
 // ascending order: the same bits for every T. The definition is reference/matmul.ts with reference/activations.ts.
 
-struct Params {
-  x: u32, // in quantised: (T matrices blocks 3) vec4u
-  y: u32, // (T yColumns), from the column of the first row on
-  M: u32, // rows of a matrix, or of the part of it that is bound
-  blocks: u32, // of 32 columns, of one matrix
-  T: u32,
-  yColumns: u32,
-  xStride: u32, // from one token to the next, vec4u
-  matrixVectors: u32, // from one matrix to the next, vec4u
-  scalesAt: u32, // row scales of the first row
-  biasAt: u32,
-  hasBias: u32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.x * 4u;
@@ -43,9 +28,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       sums[t] += bitcast<f32>(quantised[x[t] - 1u].z) * vec4f(integers[t]);
     }
   }
-  let scales = p.scalesAt + id.z * p.matrixVectors * 4u + row;
-  let rowScale = vec4f(rowScales[scales], rowScales[scales + 1u], rowScales[scales + 2u], rowScales[scales + 3u]);
+  let scales = fourScales(row, id.z);
   for (var t = 0u; t < TOKENS; t++) {
-    if (first + t < p.T) { storeFour(first + t, row, id.z, sums[t] * rowScale); }
+    if (first + t < p.T) { storeFour(first + t, row, id.z, sums[t] * scales); }
   }
 }

@@ -8,6 +8,27 @@
 
 const BLOCK_VECTORS = 18u;
 
+struct Halves {
+  a: vec4u, // (k0 k1 k4 k5) of four rows
+  b: vec4u, // (k2 k3 k6 k7)
+}
+
+fn halves(w: vec4u) -> Halves {
+  return Halves(
+    (w & vec4u(0x00000f0fu)) | ((w & vec4u(0x0000f0f0u)) << vec4u(12u)),
+    ((w >> vec4u(16u)) & vec4u(0x00000f0fu)) | ((w >> vec4u(4u)) & vec4u(0x0f0f0000u)),
+  );
+}
+
+// sums for k mod 4 in {0, 1}, and those for {2, 3}, times their block scales
+fn scaled(block: u32, r: u32, first: vec4i, second: vec4i) -> vec4i {
+  let eight = tiles[block + 16u + (r >> 1u)];
+  let scales = select(eight.xy, eight.zw, (r & 1u) == 1u);
+  let low = signedBytes(scales.x); // two rows, two scales each
+  let high = signedBytes(scales.y);
+  return vec4i(low.xz, high.xz) * first + vec4i(low.yw, high.yw) * second;
+}
+
 fn addBlock(sums: ptr<function, array<vec4i, TOKENS>>, block: u32, r: u32, x: ptr<function, array<u32, TOKENS>>) {
   var first: array<vec4i, TOKENS>;
   var second: array<vec4i, TOKENS>;
@@ -17,21 +38,23 @@ fn addBlock(sums: ptr<function, array<vec4i, TOKENS>>, block: u32, r: u32, x: pt
     second[t] = vec4i(seeds.y);
   }
   for (var g = 0u; g < 4u; g++) {
-    let w = tiles[block + g * 4u + r];
-    let a = (w & vec4u(0x00000f0fu)) | ((w & vec4u(0x0000f0f0u)) << vec4u(12u));
-    let b = ((w >> vec4u(16u)) & vec4u(0x00000f0fu)) | ((w >> vec4u(4u)) & vec4u(0x0f0f0000u));
+    let w = halves(tiles[block + g * 4u + r]);
     for (var t = 0u; t < TOKENS; t++) {
       let q = quantised[(*x)[t] + (g >> 1u)];
       let pair = select(q.xy, q.zw, (g & 1u) == 1u);
-      first[t] += vec4i(dotBytes(a.x, pair.x), dotBytes(a.y, pair.x), dotBytes(a.z, pair.x), dotBytes(a.w, pair.x));
-      second[t] += vec4i(dotBytes(b.x, pair.y), dotBytes(b.y, pair.y), dotBytes(b.z, pair.y), dotBytes(b.w, pair.y));
+      first[t] += dotFour(w.a, pair.x);
+      second[t] += dotFour(w.b, pair.y);
     }
   }
-  let eight = tiles[block + 16u + (r >> 1u)];
-  let scales = select(eight.xy, eight.zw, (r & 1u) == 1u);
-  let low = signedBytes(scales.x); // two rows, two scales each
-  let high = signedBytes(scales.y);
-  for (var t = 0u; t < TOKENS; t++) {
-    (*sums)[t] += vec4i(low.xz, high.xz) * first[t] + vec4i(low.yw, high.yw) * second[t];
-  }
+  for (var t = 0u; t < TOKENS; t++) { (*sums)[t] += scaled(block, r, first[t], second[t]); }
+}
+
+fn partOfBlock(block: u32, r: u32, part: u32, x: u32) -> vec4i {
+  let w = halves(tiles[block + part * 4u + r]);
+  let eight = quantised[x + (part >> 1u)];
+  let q = select(eight.xy, eight.zw, (part & 1u) == 1u);
+  // The offset of 8 again, here for these 8 columns alone.
+  let first = vec4i(-dotBytes(0x08080808u, q.x)) + dotFour(w.a, q.x);
+  let second = vec4i(-dotBytes(0x08080808u, q.y)) + dotFour(w.b, q.y);
+  return scaled(block, r, first, second);
 }

@@ -11,8 +11,17 @@ fn addBlock(sums: ptr<function, array<vec4i, TOKENS>>, block: u32, r: u32, x: pt
     let w = tiles[block + quad * 4u + r];
     for (var t = 0u; t < TOKENS; t++) {
       let q = quantised[(*x)[t] + (quad >> 2u)][quad & 3u];
-      dots[t] += vec4i(dotBytes(w.x, q), dotBytes(w.y, q), dotBytes(w.z, q), dotBytes(w.w, q));
+      dots[t] += dotFour(w, q);
     }
   }
   for (var t = 0u; t < TOKENS; t++) { (*sums)[t] += scales * dots[t]; }
+}
+
+fn partOfBlock(block: u32, r: u32, part: u32, x: u32) -> vec4i {
+  let scales = signedBytes(tiles[block + 32u][r]);
+  let a = tiles[block + part * 8u + r];
+  let b = tiles[block + part * 8u + 4u + r];
+  let eight = quantised[x + (part >> 1u)];
+  let q = select(eight.xy, eight.zw, (part & 1u) == 1u);
+  return scales * (dotFour(a, q.x) + dotFour(b, q.y));
 }

@@ -19,10 +19,15 @@
 
 // Activations as int8 (activations.wgsl).
 @group(3) @binding(0) var<storage, read_write> quantised: array<vec4u>;
+@group(3) @binding(0) var<storage, read_write> quantisedWords: array<u32>;
 
 // A dispatch has at most 65535 workgroups a side: long runs of elements are cut into rows of so many workgroups of 64.
 const GRID_WIDTH = 32768u * 64u;
 
 fn element(id: vec3u) -> u32 {
   return id.y * GRID_WIDTH + id.x;
+}
+
+fn workgroupIndex(group: vec3u) -> u32 {
+  return group.y * (GRID_WIDTH / 64u) + group.x;
 }

@@ -1,0 +1,24 @@
+/** What a bench feeds to a model: random tokens, and states that have already consumed some. */
+
+import { absorb, createState, type Model, type SavedState, saveState } from "../../shared/engine.ts";
+import { formatCount, progress } from "../progress.ts";
+
+export function randomTokens(count: number, vocabSize: number): number[] {
+  let x = 1;
+  return Array.from({ length: count }, () => {
+    x = (Math.imul(x, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((x / 2 ** 32) * vocabSize);
+  });
+}
+
+/** The state after `tokens`, made once per depth. */
+export async function prefilled(model: Model, tokens: readonly number[]): Promise<SavedState> {
+  const bar = progress(`prefilling ${formatCount(tokens.length)}`, formatCount);
+  const state = createState(model);
+  for (let at = 0; at < tokens.length; at += 64) {
+    absorb(model, state, tokens.slice(at, at + 64));
+    await bar.update(state.position, tokens.length);
+  }
+  bar.stop();
+  return saveState(model, state);
+}
