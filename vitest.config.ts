@@ -1,9 +1,14 @@
+import { existsSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 // No metrics, no request for `Request.cf`: a test run asks nothing of the network.
 process.env.WRANGLER_SEND_METRICS ??= "false";
 process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
+
+// Software Vulkan adapters, the better one first: what judges the WebGPU backend is the same everywhere, unless VK_DRIVER_FILES says else.
+const drivers = ["/usr/share/vulkan/icd.d/lvp_icd.json", "/usr/lib/chromium/vk_swiftshader_icd.json"];
+process.env.VK_DRIVER_FILES ??= drivers.find((file) => existsSync(file));
 
 // `shared/` runs in Node and in Workers; tests run where the code runs.
 export default defineConfig({

@@ -5,7 +5,7 @@ import { loadKernelSources, nodeGpu } from "../cli/webgpu.ts";
 import type { Backend, BackendNeeds } from "../shared/backend/backend.ts";
 import { referenceBackend } from "../shared/backend/reference/index.ts";
 import { wasmBackend } from "../shared/backend/wasm/index.ts";
-import { tryDevice, webgpuBackend } from "../shared/backend/webgpu/index.ts";
+import { type Style, tryDevice, type WebGpuDevice, webgpuBackend } from "../shared/backend/webgpu/index.ts";
 
 export interface BackendUnderTest {
   readonly name: string;
@@ -24,22 +24,25 @@ const relaxed = (needs: BackendNeeds, maxTokens = 24) => wasmBackend(modules, ne
 const baseline = (needs: BackendNeeds, maxTokens = 24) =>
   wasmBackend({ ...modules, relaxed: null }, needs, { maxTokens });
 
-/** A WebGPU device of the test run, or null where the machine has no adapter: with CI set, that is a failure. */
+/** The device of this test run, or null where the machine has no adapter: with CI set, that is a failure. */
 export const gpu = await tryDevice(await nodeGpu(), loadKernelSources());
 if (!gpu && process.env.CI)
-  throw new Error("no WebGPU adapter: .ci/run installs one, see VK_DRIVER_FILES in vitest.config.ts");
+  throw new Error("no WebGPU adapter: .ci/run installs one, and vitest.config.ts says where it looks");
 
-export const webgpu: BackendUnderTest[] = gpu
-  ? [
-      {
-        name: `webgpu, ${gpu.name}`,
-        create: (needs, maxTokens = 24) => webgpuBackend(gpu, needs, { maxTokens, checks: true }),
-        flushesSubnormals: true,
-        // A software adapter takes 0.2 ms of CPU for a dispatch, however small.
-        ...(gpu.isSoftware && { sample: 5 }),
-      },
-    ]
-  : [];
+// SwiftShader takes minutes for kernels with barriers, and 0.2 ms for a dispatch, however small; llvmpipe takes neither.
+const isSwiftShader = gpu?.name.includes("swiftshader") ?? false;
+
+function onGpu(opened: WebGpuDevice, style: Style): BackendUnderTest {
+  return {
+    name: `webgpu, ${style}`,
+    create: (needs, maxTokens = 24) => webgpuBackend(opened, needs, { maxTokens, style, checks: true }),
+    flushesSubnormals: true,
+    sample: 5,
+  };
+}
+
+const styles = isSwiftShader ? (["threads"] as const) : (["threads", "workgroups"] as const);
+export const webgpu: BackendUnderTest[] = gpu ? styles.map((style) => onGpu(gpu, style)) : [];
 
 export const backends: BackendUnderTest[] = [
   { name: "reference", create: referenceBackend },

@@ -9,7 +9,10 @@ const rowCounts = [1, 3, 15, 16, 17, 33, 100]; // M
 const columnCounts = [1, 31, 32, 33, 64, 96, 160, 255, 256, 257, 288, 512, 768]; // N
 
 const inF32: Tolerance = { nmse: 1e-12, reason: "f32 sums of up to 768 products: measured 3.3e-13" };
-const inIntegers: Tolerance = { nmse: 2e-14, reason: "exact integers and a few f32 roundings: measured 6.9e-15" };
+const inIntegers: Tolerance = {
+  nmse: 5e-14,
+  reason: "exact integers and a few f32 roundings: measured 6.9e-15; 32 f32 parts of a GPU's workgroup: 2.6e-14",
+};
 const tolerances: Record<WeightDType, Tolerance> = { f32: inF32, f16: inF32, rg8: inIntegers, rg4: inIntegers };
 
 describe.each(["f32", "f16", "rg8", "rg4"] as const)("%s", (dtype) => {

@@ -30,6 +30,7 @@ import { atOf, forgetQuantised, groupOf, type WebGpuState, type WebGpuTensor } f
 import { partsOf, type WebGpuWeight, weightGroup, weightWriter } from "./weights.ts";
 
 export { DeviceLostError, tryDevice, type WebGpuDevice } from "./device.ts";
+export type { Style } from "./kernels.ts";
 export type { KernelSources } from "./pipelines.ts";
 
 export interface WebGpuOptions {
