@@ -6,9 +6,14 @@ import { defineConfig } from "vitest/config";
 process.env.WRANGLER_SEND_METRICS ??= "false";
 process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
 
-// Software Vulkan adapters, the better one first: what judges the WebGPU backend is the same everywhere, unless VK_DRIVER_FILES says else.
-const drivers = ["/usr/share/vulkan/icd.d/lvp_icd.json", "/usr/lib/chromium/vk_swiftshader_icd.json"];
-process.env.VK_DRIVER_FILES ??= drivers.find((file) => existsSync(file));
+// The WebGPU backend is judged on a software adapter, so that its numbers are the same everywhere; VK_DRIVER_FILES names another.
+const drivers = [
+  "/usr/share/vulkan/icd.d/lvp_icd.json", // Mesa's llvmpipe
+  "/usr/lib/chromium/vk_swiftshader_icd.json",
+  "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", // an older llvmpipe, which may lack what WebGPU needs
+];
+const driver = drivers.find((file) => existsSync(file));
+if (driver) process.env.VK_DRIVER_FILES ??= driver;
 
 // `shared/` runs in Node and in Workers; tests run where the code runs.
 export default defineConfig({

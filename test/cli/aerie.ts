@@ -12,9 +12,13 @@ export interface Finished {
   readonly stderr: string;
 }
 
-export function aerie(args: readonly string[], input = ""): Promise<Finished> {
+export function aerie(args: readonly string[], input = "", env: Record<string, string> = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [bin, ...args], { cwd: root, stdio: "pipe" });
+    const child = spawn(process.execPath, [bin, ...args], {
+      cwd: root,
+      stdio: "pipe",
+      env: { ...process.env, ...env },
+    });
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (part: string) => {
