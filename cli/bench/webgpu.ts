@@ -41,7 +41,7 @@ export async function benchWebGpu(path: string | undefined, options: BenchOption
     adapter: { name: opened.name, isSoftware: opened.isSoftware },
     model: {
       name: options.shape ?? path,
-      weights: path === undefined ? options.weights : "as packed",
+      weights: options.weights ?? "as packed",
       weightBytes: backend.weightBytes,
       stateBytes: model.stateLayout.bytes,
     },
@@ -54,7 +54,7 @@ export async function benchWebGpu(path: string | undefined, options: BenchOption
 async function load(opened: WebGpuDevice, path: string | undefined, options: BenchOptions): Promise<Model> {
   if (path !== undefined) return openModel(path, { ...options, backend: "webgpu", window: "deepmind" });
   const config = presets[options.shape ?? "115m"];
-  const dtypes = matrixDTypes(options.weights, options.embedding);
+  const dtypes = matrixDTypes(options.weights ?? "rg4", options.embedding);
   const needs = {
     config,
     weightBytes: weightBytes(config, dtypes),
@@ -114,15 +114,10 @@ async function measure(
 }
 
 interface Report {
-  readonly adapter: WebGpuAdapterFacts;
+  readonly adapter: { readonly name: string; readonly isSoftware: boolean };
   readonly model: { readonly name: string | undefined; readonly weightBytes: number };
   readonly copyGBps: number;
   readonly tests: readonly Test[];
-}
-
-interface WebGpuAdapterFacts {
-  readonly name: string;
-  readonly isSoftware: boolean;
 }
 
 function table({ adapter, model, copyGBps, tests }: Report): string {

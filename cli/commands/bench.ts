@@ -1,10 +1,13 @@
 /** `aerie bench`: how fast a model runs here, in llama-bench's terms. */
 
+import { existsSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { WeightDType } from "../../shared/backend/packed.ts";
 import { type WasmBackend, wasmBackend } from "../../shared/backend/wasm/index.ts";
+import { MANIFEST_FILE } from "../../shared/checkpoint/bundle-manifest.ts";
 import { weightBytes } from "../../shared/checkpoint/load-weights.ts";
 import { matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
 import { createModel, createState, type Model, prefill, restoreState, step } from "../../shared/engine.ts";
@@ -24,7 +27,8 @@ import { formatBytes, formatCount, progress } from "../progress.ts";
 export interface BenchOptions {
   readonly backend: "wasm" | "webgpu";
   readonly shape?: keyof typeof presets;
-  readonly weights: WeightDType;
+  /** Default: rg4, and a bundle as it is packed. */
+  readonly weights?: WeightDType;
   readonly embedding?: WeightDType;
   readonly ring: RingDType;
   readonly kernels: "auto" | "baseline";
@@ -42,7 +46,7 @@ export const benchCommand = new Command("bench")
   .argument("[model]", "a model; without it, --shape gives random weights")
   .addOption(new Option("--backend <name>", "one core, or the GPU").choices(["wasm", "webgpu"]).default("wasm"))
   .addOption(new Option("--shape <name>", "random weights of this shape").choices(Object.keys(presets)))
-  .addOption(weightsOption().default("rg4"))
+  .addOption(weightsOption())
   .addOption(embeddingOption())
   .addOption(ringOption().default("f16"))
   .addOption(
@@ -67,7 +71,9 @@ interface Test {
   readonly otherShare: number | null;
 }
 
-async function bench(path: string | undefined, options: BenchOptions): Promise<void> {
+async function bench(path: string | undefined, given: BenchOptions): Promise<void> {
+  const isBundle = path !== undefined && existsSync(join(path, MANIFEST_FILE));
+  const options = isBundle ? given : { ...given, weights: given.weights ?? "rg4" };
   if ((path === undefined) === (options.shape === undefined))
     throw new OptionError("shape", "bench: expected either a model or --shape");
   if (options.backend === "webgpu") return benchWebGpu(path, options);
@@ -91,7 +97,7 @@ async function bench(path: string | undefined, options: BenchOptions): Promise<v
     model: {
       name: options.shape ?? path,
       backend: backend.name,
-      weights: options.weights,
+      weights: options.weights ?? "as packed",
       weightBytes: backend.memory.sizes.weightBytes,
       stateBytes: model.stateLayout.bytes,
       memoryBytes: backend.memory.bytes,
@@ -102,7 +108,7 @@ async function bench(path: string | undefined, options: BenchOptions): Promise<v
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : table(report));
 }
 
-function randomModel({ shape, weights, embedding, ring, kernels }: BenchOptions): Model {
+function randomModel({ shape, weights = "rg4", embedding, ring, kernels }: BenchOptions): Model {
   const config = presets[shape ?? "115m"];
   const dtypes = matrixDTypes(weights, embedding);
   const modules = loadKernels();
