@@ -1,6 +1,6 @@
 /** The engine: a model with its weights in a backend, and the verbs that turn tokens into logits. */
 
-import type { Backend, State, Tensor, Weight } from "./backend/backend.ts";
+import type { Backend, State, StateBatch, Tensor, Weight } from "./backend/backend.ts";
 import { residualBlock } from "./blocks/residual-block.ts";
 import { OptionError } from "./errors.ts";
 import { embeddingScale, type ModelConfig } from "./model/config.ts";
@@ -43,9 +43,13 @@ function forward<Result>(
     for (const [block, w] of weights.blocks.entries()) residualBlock(backend, config, w, x, state, block);
     return finish(x);
   });
-  state.position += tokens.length;
-  state.tokensProcessed += tokens.length;
+  advance(state, tokens.length);
   return result;
+}
+
+function advance(state: State, tokens: number): void {
+  state.position += tokens;
+  state.tokensProcessed += tokens;
 }
 
 /** Consumes tokens for their effect on the state alone: the output matrix, a sixth of all work or more, is not touched. */
@@ -89,6 +93,34 @@ function parts({ backend, config }: Model, tokens: readonly number[]): (readonly
 /** Consumes one token and returns the logits [V] that follow it, in `into` if it is given. */
 export const step = (model: Model, state: State, token: number, into?: Float32Array): Promise<Float32Array> =>
   lastLogits(model, state, [token], into);
+
+/** Several states that `stepBatch` can take on together, where the backend gains from that. */
+export function batchOf({ backend }: Model, states: readonly State[]): StateBatch {
+  if (!backend.batch)
+    throw new OptionError("batch", `batch: ${backend.name} computes one sequence at a time; call step for each`);
+  if (states.length > backend.maxTokens)
+    throw new OptionError("batch", `batch: expected at most ${backend.maxTokens} states, found ${states.length}`);
+  return backend.batch(states);
+}
+
+/** Consumes one token of each of a batch's states and returns the logits [states · V] that follow them, in `into` if it is given. */
+export async function stepBatch(
+  model: Model,
+  batch: StateBatch,
+  tokens: readonly number[],
+  into?: Float32Array,
+): Promise<Float32Array> {
+  const { backend, config } = model;
+  checkTokens(tokens, config.vocabSize);
+  if (tokens.length !== batch.states.length)
+    throw new OptionError(
+      "tokens",
+      `tokens: expected one for each of ${batch.states.length} states, found ${tokens.length}`,
+    );
+  const logits = forward(model, batch, tokens, (x) => backend.read(head(model, x), into));
+  for (const state of batch.states) advance(state, 1);
+  return logits;
+}
 
 /** Final norm, output matrix, soft cap: x [T, D] → logits [T, V]. */
 function head({ backend, config, weights }: Model, x: Tensor): Tensor {

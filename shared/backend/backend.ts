@@ -66,6 +66,14 @@ export interface State {
   tokensProcessed: number;
 }
 
+/**
+ * States side by side, for verbs in the place of a state: row t of their tensors is the next token of `states[t]`. So several
+ * sequences share every pass over the weights, and each goes on as it would alone. It has no position of its own (NaN).
+ */
+export interface StateBatch extends State {
+  readonly states: readonly State[];
+}
+
 /** How the heads of an attention block lie in the columns of its queries, keys and values. */
 export interface HeadShape {
   readonly heads: number; //   H, query heads
@@ -95,6 +103,8 @@ export interface Backend {
   readState(state: State): Promise<Uint8Array>;
   /** Replaces bytes and position. `bytes` is copied; it must be `layout.bytes` long. */
   writeState(state: State, bytes: Uint8Array, position: number): void;
+  /** Absent where it would gain nothing: a core that is busy with one sequence. A state is in the batch that it came into last. */
+  batch?(states: readonly State[]): StateBatch;
 
   /** Runs `body`; tensors made inside are released at its end. Scopes nest. */
   scope<Result>(body: () => Result): Result;

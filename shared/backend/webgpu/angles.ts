@@ -7,8 +7,7 @@ export class Angles {
   readonly #commands: Commands;
   #at = 0;
   #epoch = -1;
-  #position = -1;
-  #T = 0;
+  #positions: readonly number[] = [];
   #theta = 0;
   #half = 0;
 
@@ -16,11 +15,16 @@ export class Angles {
     this.#commands = commands;
   }
 
-  /** Where cos [T, dims / 2] and then sin [T, dims / 2] of the positions from `position` on lie in `uploads`, for the next dispatch. */
-  place({ theta, dims }: Rotation, position: number, T: number): number {
+  /** Where cos [T, dims / 2] and then sin [T, dims / 2] of T positions lie in `uploads`, for the next dispatch. */
+  place({ theta, dims }: Rotation, positions: readonly number[]): number {
     const half = dims / 2;
+    const T = positions.length;
     this.#commands.reserve(1, 0); // what is there must still be there for the dispatch
-    const isSame = position === this.#position && T === this.#T && theta === this.#theta && half === this.#half;
+    const isSame =
+      theta === this.#theta &&
+      half === this.#half &&
+      T === this.#positions.length &&
+      positions.every((position, t) => position === this.#positions[t]);
     if (isSame && this.#commands.epoch === this.#epoch) return this.#at;
     const count = T * half;
     this.#commands.reserve(1, 2 * count);
@@ -29,14 +33,13 @@ export class Angles {
       for (let j = 0; j < half; j++) {
         const frequency = theta ** (-j / half);
         for (let t = 0; t < T; t++) {
-          numbers[t * half + j] = Math.cos((position + t) * frequency);
-          numbers[count + t * half + j] = Math.sin((position + t) * frequency);
+          numbers[t * half + j] = Math.cos(positions[t] * frequency);
+          numbers[count + t * half + j] = Math.sin(positions[t] * frequency);
         }
       }
     });
     this.#epoch = this.#commands.epoch;
-    this.#position = position;
-    this.#T = T;
+    this.#positions = positions;
     this.#theta = theta;
     this.#half = half;
     return this.#at;

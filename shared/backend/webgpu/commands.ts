@@ -148,9 +148,9 @@ export class Commands {
   }
 
   /** Copies as of now: after all that was recorded, before all that will be. */
-  copy(from: GpuBuffer, fromOffset: number, to: GpuBuffer, bytes: number): void {
+  copy(from: GpuBuffer, fromOffset: number, to: GpuBuffer, toOffset: number, bytes: number): void {
     this.#endPass();
-    this.#openEncoder().copyBufferToBuffer(from, fromOffset, to, 0, bytes);
+    this.#openEncoder().copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
   }
 
   /** Hands everything that was recorded to the GPU. */

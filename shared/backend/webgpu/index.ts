@@ -11,7 +11,6 @@
  */
 
 import { AerieError } from "../../errors.ts";
-import type { StateLayout } from "../../model/state-layout.ts";
 import type { WeightRole } from "../../model/weight-table.ts";
 import type { Backend, BackendNeeds } from "../backend.ts";
 import type { WeightDType } from "../packed.ts";
@@ -25,8 +24,10 @@ import { cover, coverElements, workgroups } from "./grid.ts";
 import { kernels, type Style } from "./kernels.ts";
 import { Products } from "./products.ts";
 import { Readback } from "./readback.ts";
+import { isBatch, positionsOf, SequenceTable } from "./sequences.ts";
 import { arenaSizes } from "./sizes.ts";
-import { atOf, forgetQuantised, groupOf, type WebGpuState, type WebGpuTensor } from "./tensor.ts";
+import { States } from "./states.ts";
+import { atOf, forgetQuantised, type WebGpuTensor } from "./tensor.ts";
 import { partsOf, type WebGpuWeight, weightGroup, weightWriter } from "./weights.ts";
 
 export { DeviceLostError, tryDevice, type WebGpuDevice } from "./device.ts";
@@ -68,6 +69,8 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
   const readback = new Readback(opened, commands);
   const products = new Products(opened, commands, vectors, style);
   const angles = new Angles(commands);
+  const states = new States(opened, commands, readback);
+  const sequences = new SequenceTable(commands);
   let depth = 0;
 
   const { add, conv1d, rgLru, rope, softCap } = kernels;
@@ -90,15 +93,6 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     return { rows, columns, at: numbers.allocate(rows * columns), quantised: [] };
   }
 
-  function createState(layout: StateLayout): WebGpuState {
-    const buffer = createBuffer(Math.max(layout.bytes, 16));
-    const group = device.createBindGroup({
-      layout: pipelines.layouts.state,
-      entries: [{ binding: 0, resource: { buffer } }],
-    });
-    return { layout, position: 0, tokensProcessed: 0, buffer, group };
-  }
-
   return {
     name: `webgpu (${opened.name})`,
     maxTokens,
@@ -116,18 +110,13 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       return weightWriter(opened, role, shape, dtype, bindingBytes);
     },
 
-    createState,
-    readState(state) {
-      const { buffer, layout } = state as WebGpuState;
-      if (layout.bytes === 0) return Promise.resolve(new Uint8Array());
-      return readback.read(buffer, 0, layout.bytes, (bytes) => new Uint8Array(bytes.slice(0)));
-    },
+    createState: (layout) => states.create(layout),
+    readState: (state) => states.read(state),
     writeState(state, bytes, position) {
-      const { buffer } = state as WebGpuState;
-      commands.submit(); // what was enqueued works on the state as it is
-      device.queue.writeBuffer(buffer, 0, bytes);
+      states.write(state, bytes);
       state.position = position;
     },
+    batch: (members) => states.batch(members),
 
     scope(body) {
       const tops = [numbers.top, vectors.top] as const;
@@ -188,31 +177,32 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     },
     conv1d(x, w, b, state, taps) {
       const y = tensor(x.rows, x.columns);
-      const groups = { weight: weightGroup(opened, w, 0, b), state: groupOf(state) };
-      const words = [atOf(x), y.at, taps.offsetBytes / 4, x.rows, x.columns, w.shape[0]];
-      commands.dispatch(conv1d, groups, cover(x.columns), words);
+      const { group, base, table, position } = sequences.place(state, x.rows, 1);
+      const groups = { weight: weightGroup(opened, w, 0, b), state: group };
+      const words = [atOf(x), y.at, base + taps.offsetBytes / 4, x.rows, x.columns, w.shape[0], table, position];
+      commands.dispatch(conv1d, groups, cover(x.columns, isBatch(state) ? x.rows : 1), words);
       return y;
     },
     rgLru(x, inputGate, recurrenceGate, decay, state, h) {
       const y = tensor(x.rows, x.columns);
-      const groups = { weight: weightGroup(opened, decay, 0, null), state: groupOf(state) };
+      const { group, base, table, position } = sequences.place(state, x.rows, 1);
+      const groups = { weight: weightGroup(opened, decay, 0, null), state: group };
       const gates = [atOf(inputGate), atOf(recurrenceGate)];
-      const isStart = state.position === 0 ? 1 : 0;
-      const words = [atOf(x), ...gates, y.at, h.offsetBytes / 4, x.rows, x.columns, isStart];
-      commands.dispatch(rgLru, groups, cover(x.columns), words);
+      const words = [atOf(x), ...gates, y.at, base + h.offsetBytes / 4, x.rows, x.columns, table, position];
+      commands.dispatch(rgLru, groups, cover(x.columns, isBatch(state) ? x.rows : 1), words);
       return y;
     },
     rope(x, headDim, rotation, state) {
       const half = rotation.dims / 2;
       if (half === 0) return;
-      const place = angles.place(rotation, state.position, x.rows);
+      const place = angles.place(rotation, positionsOf(state, x.rows));
       const grid = cover((x.columns / headDim) * half, x.rows);
       commands.dispatch(rope, {}, grid, [atOf(x), place, x.rows, x.columns, headDim, half]);
       forgetQuantised(x);
     },
     localAttention(q, k, v, shape, windowKeys, state, keys, values) {
       const out = tensor(q.rows, q.columns);
-      attend(commands, numbers, style, { q, k, v, shape, windowKeys, state, keys, values, out });
+      attend(commands, numbers, sequences, style, { q, k, v, shape, windowKeys, state, keys, values, out });
       return out;
     },
     gatedProduct(activation, gate, x) {

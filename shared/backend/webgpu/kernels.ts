@@ -65,10 +65,15 @@ const activations = (FORM: number) => ({
 });
 
 function rings(RING: number) {
-  const ofRows = (entry: string) => kernel(["ring", "ring-rows"], { RING }, entry);
-  const ofThreads = (entry: string) => kernel(["ring", "local-attention.params", "local-attention"], { RING }, entry);
+  const ofRows = (entry: string) => kernel(["sequences", "ring", "ring-rows"], { RING }, entry);
+  const ofThreads = (entry: string) =>
+    kernel(["sequences", "ring", "local-attention.params", "local-attention"], { RING }, entry);
   const ofWorkgroups = (entry: string) =>
-    kernel(["ring", "local-attention.params", "reduce", "local-attention.workgroup"], { RING, THREADS: 128 }, entry);
+    kernel(
+      ["sequences", "ring", "local-attention.params", "reduce", "local-attention.workgroup"],
+      { RING, THREADS: 128 },
+      entry,
+    );
   const [round, store, score] = [ofRows("roundRows"), ofRows("storeRows"), ofThreads("scoreKeys")];
   return {
     threads: { round, store, score, weigh: ofThreads("weighKeys"), mix: ofThreads("mixValues") },
@@ -79,7 +84,7 @@ function rings(RING: number) {
 export const kernels = {
   activations: { rg8: activations(0), rg4: activations(1) },
   add: kernel(["add"]),
-  conv1d: kernel(["conv1d"]),
+  conv1d: kernel(["sequences", "conv1d"]),
   embed: {
     f32: kernel(["embed"], { DTYPE: 0 }),
     f16: kernel(["embed"], { DTYPE: 1 }),
@@ -92,7 +97,7 @@ export const kernels = {
   },
   matmul: { f32: exact(0), f16: exact(1), rg8: quantised("matmul-rg8"), rg4: quantised("matmul-rg4") },
   ring: { f32: rings(0), f16: rings(1), i8: rings(2) },
-  rgLru: kernel(["rg-lru"]),
+  rgLru: kernel(["sequences", "rg-lru"]),
   rmsNorm: {
     threads: kernel(["inverse-root", "rms-norm"]),
     workgroups: kernel(["inverse-root", "reduce", "rms-norm.workgroup"], { THREADS: 128 }),

@@ -25,7 +25,7 @@ export class Readback {
     take: (bytes: ArrayBuffer) => Result,
   ): Promise<Result> {
     const staging = this.#idle.get(bytes)?.pop() ?? this.#create(bytes);
-    this.#commands.copy(from, offset, staging, bytes);
+    this.#commands.copy(from, offset, staging, 0, bytes);
     this.#commands.submit();
     try {
       await staging.mapAsync(MAP_READ);

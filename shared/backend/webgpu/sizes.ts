@@ -7,7 +7,7 @@ export interface ArenaSizes {
   readonly numbers: number;
   /** vec4u of int8 activations: 3 for every 32 columns (activations.wgsl). */
   readonly vectors: number;
-  /** Words that the host uploads with a call: ids and angles. */
+  /** Words that the host uploads with a call: ids, angles, where the states of a batch lie and their positions. */
   readonly uploads: number;
 }
 
@@ -25,6 +25,6 @@ export function arenaSizes(config: ModelConfig, maxTokens: number): ArenaSizes {
   return {
     numbers: maxTokens * (D + Math.max(recurrent, attention, mlp, head)),
     vectors: 2 * maxTokens * quantised,
-    uploads: 2 * maxTokens * (1 + rotaryDims(config)),
+    uploads: 2 * maxTokens * (3 + rotaryDims(config)),
   };
 }

@@ -23,12 +23,13 @@ export interface Quantised {
 
 export interface WebGpuState extends State {
   readonly layout: StateLayout;
-  readonly buffer: GpuBuffer;
-  readonly group: object;
+  buffer: GpuBuffer;
+  group: object;
+  /** Where it begins in its buffer, in words. */
+  base: number;
 }
 
 export const atOf = (x: Tensor): number => (x as WebGpuTensor).at;
-export const groupOf = (state: State): object => (state as WebGpuState).group;
 
 /** For verbs that change x in place: no int8 form stands for its numbers any more. */
 export function forgetQuantised(x: Tensor): void {

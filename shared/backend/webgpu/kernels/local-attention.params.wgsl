@@ -20,22 +20,36 @@ struct Params {
   K: u32, // a multiple of 4
   W: u32,
   windowKeys: u32, // that any query of this call can see, at most
-  position: u32, // of the call's row 0
+  table: u32, // sequences.wgsl
+  position: u32,
   scale: f32, // K^-1/2
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
 // The oldest position that the query of row t sees, and how many.
 fn oldest(t: u32) -> u32 {
-  return select(0u, p.position + t + 1u - p.windowKeys, p.position + t + 1u > p.windowKeys);
+  let count = positionOf(t) + 1u;
+  return select(0u, count - p.windowKeys, count > p.windowKeys);
 }
 
-fn valueAt(position: u32, g: u32, d: u32) -> f32 {
-  if (position >= p.position) { return arena[p.ownValues + ((position - p.position) * p.G + g) * p.K + d]; }
-  return ringNumber(p.valueRows, p.valueScales, ((position % p.W) * p.G + g) * p.K + d, p.K);
+// A number of a key or a value as the query of row t sees it: of this call, or out of the ring.
+fn keyAt(t: u32, position: u32, g: u32, d: u32) -> f32 {
+  let own = ownRow(t, position);
+  if (own != NOT_OWN) { return arena[p.ownKeys + (own * p.G + g) * p.K + d]; }
+  return ringNumber(stateOf(t) + p.keyRows, stateOf(t) + p.keyScales, ((position % p.W) * p.G + g) * p.K + d, p.K);
 }
 
-fn keyAt(position: u32, g: u32, d: u32) -> f32 {
-  if (position >= p.position) { return arena[p.ownKeys + ((position - p.position) * p.G + g) * p.K + d]; }
-  return ringNumber(p.keyRows, p.keyScales, ((position % p.W) * p.G + g) * p.K + d, p.K);
+fn valueAt(t: u32, position: u32, g: u32, d: u32) -> f32 {
+  let own = ownRow(t, position);
+  if (own != NOT_OWN) { return arena[p.ownValues + (own * p.G + g) * p.K + d]; }
+  return ringNumber(stateOf(t) + p.valueRows, stateOf(t) + p.valueScales, ((position % p.W) * p.G + g) * p.K + d, p.K);
+}
+
+const NOT_OWN = 0xffffffffu;
+
+// The row of this call that is at a position of row t's sequence.
+fn ownRow(t: u32, position: u32) -> u32 {
+  let first = firstRowOf(t);
+  let start = positionOf(first);
+  return select(NOT_OWN, first + position - start, position >= start);
 }

@@ -5,7 +5,7 @@
 fn weighKeys(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = workgroupIndex(group);
   let t = row / p.H;
-  let count = p.position + t + 1u - oldest(t);
+  let count = positionOf(t) + 1u - oldest(t);
   let scores = p.scores + row * p.windowKeys;
   var most = arena[scores];
   for (var i = thread; i < count; i += THREADS) { most = max(most, arena[scores + i]); }
@@ -30,11 +30,11 @@ fn mixValues(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
   let g = h * p.G / p.H;
   let row = t * p.H + h;
   let first = oldest(t);
-  let count = p.position + t + 1u - first;
+  let count = positionOf(t) + 1u - first;
   let scores = p.scores + row * p.windowKeys;
   var sum = 0f;
   if (d < p.K) {
-    for (var i = thread >> 4u; i < count; i += THREADS / 16u) { sum += arena[scores + i] * valueAt(first + i, g, d); }
+    for (var i = thread >> 4u; i < count; i += THREADS / 16u) { sum += arena[scores + i] * valueAt(t, first + i, g, d); }
   }
   gathered[thread] = sum;
   workgroupBarrier();

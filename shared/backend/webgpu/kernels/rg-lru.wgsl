@@ -10,25 +10,28 @@ struct Params {
   h: u32, // (E) in the state, f32
   T: u32,
   E: u32,
-  isStart: u32, // the first row is position 0: no decay, no multiplier
+  table: u32, // sequences.wgsl
+  position: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let e = id.x;
+  let first = id.y; // row of the sequence, if there are several
   if (e >= p.E) { return; }
-  var h = bitcast<f32>(state[p.h + e]);
-  for (var t = 0u; t < p.T; t++) {
+  let place = p.h + stateOf(first) + e;
+  var h = bitcast<f32>(state[place]);
+  for (var t = first; t < first + rowsEach(p.T); t++) {
     let at = t * p.E + e;
     let gated = sigmoid(arena[p.i + at]) * arena[p.x + at];
-    if (t == 0u && p.isStart == 1u) {
-      h = gated;
+    if (positionOf(t) == 0u) {
+      h = gated; // no decay, no multiplier
     } else {
       let m = expm1Of(plain[e] * sigmoid(arena[p.r + at]));
       h = (1f + m) * h + sqrt(-m * (2f + m)) * gated;
     }
     arena[p.y + at] = h;
   }
-  state[p.h + e] = bitcast<u32>(h);
+  state[place] = bitcast<u32>(h);
 }

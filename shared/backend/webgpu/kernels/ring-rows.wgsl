@@ -16,7 +16,8 @@ struct Params {
   G: u32,
   K: u32, // a multiple of 4
   W: u32,
-  position: u32, // of the call's row 0
+  table: u32, // sequences.wgsl
+  position: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
@@ -48,9 +49,9 @@ fn storeRows(@builtin(global_invocation_id) id: vec3u) {
   let t = p.first + select(row, row - p.T, isValue);
   let column = element(id) % fours * 4u;
   let source = select(p.keys, p.values, isValue) + t * p.G * p.K;
-  let slot = (p.position + t) % p.W;
+  let slot = positionOf(t) % p.W;
   let at = slot * p.G * p.K + column;
-  let rows = select(p.keyRows, p.valueRows, isValue);
+  let rows = stateOf(t) + select(p.keyRows, p.valueRows, isValue);
   let four = vec4f(arena[source + column], arena[source + column + 1u], arena[source + column + 2u], arena[source + column + 3u]);
   if (RING == 0u) {
     for (var i = 0u; i < 4u; i++) { state[rows + at + i] = bitcast<u32>(four[i]); }
@@ -63,7 +64,7 @@ fn storeRows(@builtin(global_invocation_id) id: vec3u) {
     var word = 0u;
     for (var i = 0u; i < 4u; i++) { word |= (bitcast<u32>(steps(four[i], scale)) & 255u) << (8u * i); }
     state[rows + (at >> 2u)] = word;
-    if (column % p.K == 0u) { state[select(p.keyScales, p.valueScales, isValue) + slot * p.G + head] = bitcast<u32>(scale); }
+    if (column % p.K == 0u) { state[stateOf(t) + select(p.keyScales, p.valueScales, isValue) + slot * p.G + head] = bitcast<u32>(scale); }
   }
 }
 
