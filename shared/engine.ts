@@ -1,6 +1,14 @@
 /** The engine: a model with its weights in a backend, and the verbs that turn tokens into logits. */
 
-import type { Backend, State, StateBatch, Tensor, Weight } from "./backend/backend.ts";
+import {
+  type Backend,
+  type Largest,
+  MOST_LARGEST,
+  type State,
+  type StateBatch,
+  type Tensor,
+  type Weight,
+} from "./backend/backend.ts";
 import { residualBlock } from "./blocks/residual-block.ts";
 import { OptionError } from "./errors.ts";
 import { embeddingScale, type ModelConfig } from "./model/config.ts";
@@ -103,23 +111,44 @@ export function batchOf({ backend }: Model, states: readonly State[]): StateBatc
   return backend.batch(states);
 }
 
-/** Consumes one token of each of a batch's states and returns the logits [states · V] that follow them, in `into` if it is given. */
-export async function stepBatch(
+/** Consumes one token of each of a batch's states and returns the logits [states · V] that follow them. */
+export async function stepBatch(model: Model, batch: StateBatch, tokens: readonly number[]): Promise<Float32Array> {
+  return forwardBatch(model, batch, tokens, (logits) => model.backend.read(logits));
+}
+
+/** As `stepBatch`, but returns the `count` largest logits of each state alone, and their token ids. */
+export async function stepBatchLargest(
   model: Model,
   batch: StateBatch,
   tokens: readonly number[],
-  into?: Float32Array,
-): Promise<Float32Array> {
-  const { backend, config } = model;
+  count: number,
+): Promise<Largest> {
+  const { backend } = model;
+  const most = Math.min(MOST_LARGEST, model.config.vocabSize);
+  if (!backend.largest)
+    throw new OptionError("batch", `batch: ${backend.name} hands out whole rows of logits; call stepBatch`);
+  const { largest } = backend;
+  if (!Number.isInteger(count) || count < 1 || count > most)
+    throw new OptionError("count", `count: expected a whole number from 1 to ${most}, found ${count}`);
+  return forwardBatch(model, batch, tokens, (logits) => largest(logits, count));
+}
+
+function forwardBatch<Result>(
+  model: Model,
+  batch: StateBatch,
+  tokens: readonly number[],
+  finish: (logits: Tensor) => Result,
+): Result {
+  const { config } = model;
   checkTokens(tokens, config.vocabSize);
   if (tokens.length !== batch.states.length)
     throw new OptionError(
       "tokens",
       `tokens: expected one for each of ${batch.states.length} states, found ${tokens.length}`,
     );
-  const logits = forward(model, batch, tokens, (x) => backend.read(head(model, x), into));
+  const result = forward(model, batch, tokens, (x) => finish(head(model, x)));
   for (const state of batch.states) advance(state, 1);
-  return logits;
+  return result;
 }
 
 /** Final norm, output matrix, soft cap: x [T, D] → logits [T, V]. */

@@ -1,9 +1,19 @@
 /** `aerie bench --backend webgpu`: prefill and decode on the GPU, what a token is made of, against the GPU's own copy loop. */
 
+import type { StateBatch } from "../../shared/backend/backend.ts";
 import { type WebGpuBackend, type WebGpuDevice, webgpuBackend } from "../../shared/backend/webgpu/index.ts";
 import { weightBytes } from "../../shared/checkpoint/load-weights.ts";
 import { matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
-import { createModel, createState, type Model, prefill, restoreState, step } from "../../shared/engine.ts";
+import {
+  batchOf,
+  createModel,
+  createState,
+  type Model,
+  prefill,
+  restoreState,
+  step,
+  stepBatchLargest,
+} from "../../shared/engine.ts";
 import { presets } from "../../shared/model/presets.ts";
 import { stateLayout } from "../../shared/model/state-layout.ts";
 import type { BenchOptions } from "../commands/bench.ts";
@@ -67,39 +77,66 @@ async function load(opened: WebGpuDevice, path: string | undefined, options: Ben
 async function measure(
   model: Model,
   backend: WebGpuBackend,
-  { prompt, generate, depth: depths, repeats }: BenchOptions,
+  { prompt, generate, depth: depths, batch: batches, repeats }: BenchOptions,
   loop: ReturnType<typeof createCopyLoop>,
 ) {
-  const tokens = randomTokens(Math.max(prompt, generate, ...depths), model.config.vocabSize);
+  const tokens = randomTokens(Math.max(prompt, generate, ...depths, ...batches), model.config.vocabSize);
   const logits = new Float32Array(model.config.vocabSize);
   const arms: Arm[] = [{ name: "copy loop", run: () => loop.run() }];
   const tests: (Omit<Test, "tokensPerSecond"> & { name: string; count: number })[] = [];
+  const add = (
+    facts: Pick<Test, "test" | "depth">,
+    count: number,
+    prepare: () => void,
+    run: () => Promise<unknown>,
+  ) => {
+    const seen = {
+      ...facts,
+      name: `${facts.test} @ ${facts.depth}`,
+      count,
+      dispatches: 0,
+      commands: 0,
+      submissions: 0,
+    };
+    tests.push(seen);
+    arms.push({
+      name: seen.name,
+      prepare,
+      async run() {
+        const before = { ...backend.counters };
+        await run();
+        for (const key of ["dispatches", "commands", "submissions"] as const)
+          seen[key] = (backend.counters[key] - before[key]) / count;
+      },
+    });
+  };
+  const chunk = Math.min(CHUNK, backend.maxTokens);
   for (const depth of depths) {
     const saved = depth === 0 ? null : await prefilled(model, tokens.slice(0, depth));
     let state = createState(model);
     const prepare = () => {
       state = saved ? restoreState(model, saved) : createState(model);
     };
-    const add = (test: string, count: number, run: () => Promise<unknown>) => {
-      const facts = { name: `${test} @ ${depth}`, test, depth, count, dispatches: 0, commands: 0, submissions: 0 };
-      tests.push(facts);
-      arms.push({
-        name: facts.name,
-        prepare,
-        async run() {
-          const before = { ...backend.counters };
-          await run();
-          for (const key of ["dispatches", "commands", "submissions"] as const)
-            facts[key] = (backend.counters[key] - before[key]) / count;
-        },
+    if (prompt > 0)
+      add({ test: `pp${prompt}`, depth }, prompt, prepare, () =>
+        prefill(model, state, tokens.slice(0, prompt), { chunk }),
+      );
+    if (generate === 0) continue;
+    add({ test: `tg${generate}`, depth }, generate, prepare, async () => {
+      for (const token of tokens.slice(0, generate)) await step(model, state, token, logits);
+    });
+    for (const size of batches) {
+      let batch: StateBatch;
+      const prepareBatch = () => {
+        const states = Array.from({ length: size }, () => (saved ? restoreState(model, saved) : createState(model)));
+        batch = batchOf(model, states);
+      };
+      add({ test: `tg${generate} × ${size}`, depth }, generate * size, prepareBatch, async () => {
+        let next: readonly number[] = tokens.slice(0, size);
+        // Greedy: the likeliest token of each goes back in.
+        for (let t = 0; t < generate; t++) next = [...(await stepBatchLargest(model, batch, next, 1)).columns];
       });
-    };
-    const chunk = Math.min(CHUNK, backend.maxTokens);
-    if (prompt > 0) add(`pp${prompt}`, prompt, () => prefill(model, state, tokens.slice(0, prompt), { chunk }));
-    if (generate > 0)
-      add(`tg${generate}`, generate, async () => {
-        for (const token of tokens.slice(0, generate)) await step(model, state, token, logits);
-      });
+    }
   }
   const bar = progress("measuring", formatCount);
   const samples = await interleave(arms, repeats, bar.update);
@@ -131,7 +168,7 @@ function table({ adapter, model, copyGBps, tests }: Report): string {
     const { best, median, sd } = tokensPerSecond;
     const rates = [best, median].map((x) => x.toFixed(1).padStart(10)).join("") + sd.toFixed(1).padStart(9);
     // A prompt reads its weights once per call, a decoded token once.
-    const gbps = test.startsWith("tg") ? `${((model.weightBytes / 1e9) * best).toFixed(1)} GB/s` : "";
+    const gbps = /^tg\d+$/.test(test) ? `${((model.weightBytes / 1e9) * best).toFixed(1)} GB/s` : "";
     lines.push(
       `${(depth > 0 ? `${test} @ ${depth}` : test).padEnd(18)}${rates}${"".padEnd(9)}${(1000 / best).toFixed(2).padStart(10)}${gbps.padStart(12)}` +
         `${dispatches.toFixed(1).padStart(12)}${commands.toFixed(1).padStart(10)}${submissions.toFixed(2).padStart(13)}`,

@@ -35,6 +35,7 @@ export interface BenchOptions {
   readonly prompt: number;
   readonly generate: number;
   readonly depth: number[];
+  readonly batch: number[];
   readonly repeats: number;
   readonly json?: boolean;
 }
@@ -57,6 +58,7 @@ export const benchCommand = new Command("bench")
   .option("--prompt <n>", "tokens of the prefill test", parseCount, 512)
   .option("--generate <n>", "tokens of the decode test", parseCount, 128)
   .option("--depth <list>", "tokens already in the conversation, separated by commas", parseDepths, [0])
+  .option("--batch <list>", "sequences decoded together, on the GPU, separated by commas", parseDepths, [])
   .option("--repeats <n>", "samples of each test", parseCount, 5)
   .option("--json", "print one JSON object")
   .action(bench);
@@ -77,6 +79,8 @@ async function bench(path: string | undefined, given: BenchOptions): Promise<voi
   if ((path === undefined) === (options.shape === undefined))
     throw new OptionError("shape", "bench: expected either a model or --shape");
   if (options.backend === "webgpu") return benchWebGpu(path, options);
+  if (options.batch.length > 0)
+    throw new OptionError("batch", "bench: --batch needs --backend webgpu; one core is busy with one sequence");
   // Tiering up happens on another thread, which may not get its turn while this one computes: compile fully at once.
   setFlagsFromString("--no-liftoff");
   setFlagsFromString("--no-wasm-tier-up");

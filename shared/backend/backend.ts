@@ -74,6 +74,15 @@ export interface StateBatch extends State {
   readonly states: readonly State[];
 }
 
+/** The most that `largest` looks for. */
+export const MOST_LARGEST = 64;
+
+/** Numbers of each row [rows · count], and the columns they stand in. */
+export interface Largest {
+  readonly values: Float32Array;
+  readonly columns: Uint32Array;
+}
+
 /** How the heads of an attention block lie in the columns of its queries, keys and values. */
 export interface HeadShape {
   readonly heads: number; //   H, query heads
@@ -110,6 +119,11 @@ export interface Backend {
   scope<Result>(body: () => Result): Result;
   /** Copies a tensor out: [rows · columns], into `into` if it is given, which spares an allocation for every token. */
   read(x: Tensor, into?: Float32Array): Promise<Float32Array>;
+  /**
+   * The `count` (1 … `MOST_LARGEST`, and no more than there are) largest numbers of each row, from the largest on, among equals the lowest column first: as `read`, where
+   * the whole need not travel. Absent where it need not in any case.
+   */
+  largest?(x: Tensor, count: number): Promise<Largest>;
   /** A view of the last row of x [T, N] → [1, N]. */
   lastRow(x: Tensor): Tensor;
 

@@ -10,6 +10,7 @@ import {
   saveState,
   step,
   stepBatch,
+  stepBatchLargest,
 } from "../../shared/engine.ts";
 import { backends, webgpu } from "../backends.ts";
 import { randomModel, randomTokens, smallHfConfig } from "../model/random-model.ts";
@@ -62,6 +63,23 @@ describe.skipIf(webgpu.length === 0)("a batch", () => {
         expect(await saveState(model, state)).toStrictEqual(await saveState(model, twins[i]));
       expect([a, b, c].map(({ position }) => position)).toStrictEqual([5, 11, 13]);
       await expect(stepBatch(model, first, [1, 2])).rejects.toThrow("put into another one since");
+    });
+
+    test("its largest logits come alone, and are those of the whole rows", async () => {
+      const { model } = await randomModel(smallHfConfig, create);
+      const [whole, largest] = [1, 2].map(() => batchOf(model, [createState(model), createState(model)]));
+      const logits = await stepBatch(model, whole, [1, 2]);
+      const { values, columns } = await stepBatchLargest(model, largest, [1, 2], 5);
+      for (const [row, from] of [0, V].entries()) {
+        const order = Array.from({ length: V }, (_, id) => id).sort(
+          (a, b) => logits[from + b] - logits[from + a] || a - b,
+        );
+        expect([...columns.slice(5 * row, 5 * row + 5)]).toStrictEqual(order.slice(0, 5));
+        expect([...values.slice(5 * row, 5 * row + 5)]).toStrictEqual(order.slice(0, 5).map((id) => logits[from + id]));
+      }
+      await expect(stepBatchLargest(model, largest, [1, 2], V + 1)).rejects.toThrow(
+        "count: expected a whole number from 1 to 50",
+      );
     });
 
     test("what can't be one is refused with a sentence", async () => {

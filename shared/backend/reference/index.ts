@@ -8,6 +8,7 @@ import { blockMatmul } from "./block-matmul.ts";
 import { conv1d } from "./conv1d.ts";
 import { embed } from "./embed.ts";
 import { gatedProduct } from "./gated-product.ts";
+import { largest } from "./largest.ts";
 import { localAttention } from "./local-attention.ts";
 import { matmul } from "./matmul.ts";
 import { rgLru } from "./rg-lru.ts";
@@ -32,6 +33,7 @@ export function referenceBackend(): Backend {
       into.set(dataOf(x));
       return into;
     },
+    largest,
     lastRow: (x: Tensor): ReferenceTensor => ({
       rows: 1,
       columns: x.columns,

@@ -22,6 +22,7 @@ import type { WebGpuDevice } from "./device.ts";
 import { type GpuBuffer, usage } from "./gpu.ts";
 import { cover, coverElements, workgroups } from "./grid.ts";
 import { kernels, type Style } from "./kernels.ts";
+import { LargestOf } from "./largest.ts";
 import { Products } from "./products.ts";
 import { Readback } from "./readback.ts";
 import { isBatch, positionsOf, SequenceTable } from "./sequences.ts";
@@ -71,6 +72,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
   const angles = new Angles(commands);
   const states = new States(opened, commands, readback);
   const sequences = new SequenceTable(commands);
+  const largest = new LargestOf(commands, readback, numbers, arena);
   let depth = 0;
 
   const { add, conv1d, rgLru, rope, softCap } = kernels;
@@ -137,6 +139,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
         return into;
       });
     },
+    largest: (x, count) => largest.find(x, count),
     lastRow: (x): WebGpuTensor => ({
       rows: 1,
       columns: x.columns,

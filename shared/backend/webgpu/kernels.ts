@@ -81,6 +81,9 @@ function rings(RING: number) {
   };
 }
 
+/** Numbers of a row that one workgroup of `largest` goes through. */
+export const CHUNK = 4096;
+
 export const kernels = {
   activations: { rg8: activations(0), rg4: activations(1) },
   add: kernel(["add"]),
@@ -95,6 +98,7 @@ export const kernels = {
     "gelu-tanh": kernel(["gated-product"], { ACTIVATION: 0 }),
     silu: kernel(["gated-product"], { ACTIVATION: 1 }),
   },
+  largest: kernel(["largest"], { CHUNK, THREADS: 128 }),
   matmul: { f32: exact(0), f16: exact(1), rg8: quantised("matmul-rg8"), rg4: quantised("matmul-rg4") },
   ring: { f32: rings(0), f16: rings(1), i8: rings(2) },
   rgLru: kernel(["sequences", "rg-lru"]),

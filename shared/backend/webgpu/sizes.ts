@@ -1,6 +1,8 @@
 /** How much room one call's activations take, from the config alone. */
 
 import { type ModelConfig, rotaryDims } from "../../model/config.ts";
+import { MOST_LARGEST } from "../backend.ts";
+import { CHUNK } from "./kernels.ts";
 
 export interface ArenaSizes {
   /** f32 numbers of tensors and attention scores. */
@@ -18,7 +20,7 @@ export function arenaSizes(config: ModelConfig, maxTokens: number): ArenaSizes {
   const recurrent = 2 * D + 7 * E;
   const attention = 2 * D + 2 * heads * K + 4 * kvHeads * K + scores;
   const mlp = 2 * D + 3 * F;
-  const head = D + V;
+  const head = D + V + 4 * Math.ceil(V / CHUNK) * MOST_LARGEST;
   const vectors = (columns: number) => 3 * (Math.ceil(columns / 32) + 1);
   // Two forms of each: matrices of a model may be of both formats.
   const quantised = vectors(D) + Math.max(vectors(E) + vectors(E) + 3 * B, vectors(heads * K), vectors(F)) + vectors(D);

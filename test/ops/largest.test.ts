@@ -1,0 +1,47 @@
+/** The largest numbers of each row, in order: rows of one chunk and of many, and equal numbers. */
+
+import { describe, expect, test } from "vitest";
+import { alignedBytes, packedBytes } from "../../shared/backend/packed.ts";
+import { type BackendUnderTest, backends, webgpu } from "../backends.ts";
+import { type Activations, countFrom, loadActivations, roomyConfig } from "./conformance.ts";
+import { integers, normals, seeded } from "./seeded.ts";
+
+const rows = 2;
+
+// The wasm backend has no such verb: its logits need not travel.
+describe.skipIf(webgpu.length === 0)("on a GPU", () => {
+  describe.each(webgpu)("$name", ({ create }) => {
+    // Around a workgroup's 4096 columns, and so many that what it finds fills more than one again.
+    test.each([1, 7, 64, 4095, 4096, 4097, 270_000])("of %i columns", async (columns) => {
+      const isLarge = columns > 100_000; // once is enough: a software adapter takes seconds for it
+      for (const kind of isLarge ? (["different"] as const) : (["different", "equal"] as const)) {
+        const random = seeded(columns);
+        const values =
+          kind === "different"
+            ? normals(random, rows * columns)
+            : Float32Array.from(integers(random, rows * columns, -3, 3));
+        const counts = (isLarge ? [64] : [1, 5, 64]).filter((count) => count <= columns);
+        const [expected, found] = await Promise.all(
+          [backends[0].create, create].map((made) => largestOf({ rows, columns, values }, counts, made)),
+        );
+        expect(found, kind).toStrictEqual(expected);
+      }
+    });
+  });
+});
+
+async function largestOf(x: Activations, counts: number[], create: BackendUnderTest["create"]): Promise<unknown[]> {
+  const backend = create(
+    {
+      weightBytes: alignedBytes(packedBytes("embedding", [x.rows, x.columns], "f32")),
+      config: roomyConfig(Math.ceil(x.columns / 4) * 4),
+      stateLayout: { blocks: [], recurrentBytes: 0, bytes: 0 },
+    },
+    4,
+  );
+  const table = await loadActivations(backend, x);
+  return backend.scope(() => {
+    const tensor = backend.embed(table, countFrom(0, x.rows), 1);
+    return Promise.all(counts.map((count) => backend.largest?.(tensor, count)));
+  });
+}
