@@ -8,15 +8,25 @@ import { allLogits, createState, type Model, prefill } from "../../shared/engine
 import { generate } from "../../shared/generate.ts";
 import type { TextSide } from "../../shared/load-text-side.ts";
 import { parseSampling } from "../../shared/sampler/parse-options.ts";
+import { gpu } from "../backends.ts";
 
 const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+const prompts = [
+  "Hello!",
+  "Tell me a story about a fox.",
+  "What can you do?",
+  "Tell me a story about a brave girl and a kite.",
+  "Please tell me a story.",
+];
 const greedy = parseSampling({ temperature: 0 });
 
 interface TrainerLogits {
   readonly sequences: { readonly tokens: number[]; readonly positions: number[]; readonly logits: number[][] }[];
 }
 
-describe.each(["reference", "wasm"] as const)("fledgling-2m on %s", (backend) => {
+const backends = ["reference", "wasm", ...(gpu ? ["webgpu" as const] : [])] as const;
+
+describe.each(backends)("fledgling-2m on %s", (backend) => {
   let model: Model;
   let text: TextSide;
   beforeAll(async () => {
@@ -38,21 +48,17 @@ describe.each(["reference", "wasm"] as const)("fledgling-2m on %s", (backend) =>
     }
   });
 
-  test("five prompts get five different replies of at least 20 different tokens each", async () => {
+  test("prompts get different replies of at least 20 different tokens each", async () => {
     const replies = new Set<string>();
-    for (const content of [
-      "Hello!",
-      "Tell me a story about a fox.",
-      "What can you do?",
-      "Tell me a story about a brave girl and a kite.",
-      "Please tell me a story.",
-    ]) {
+    // A software adapter takes its time.
+    const asked = backend === "webgpu" ? prompts.slice(1, 2) : prompts;
+    for (const content of asked) {
       const prompt = text.chat!.openTurns([{ role: "user", content }]);
       const ids = await reply(prompt, 64);
       expect(new Set(ids).size, content).toBeGreaterThanOrEqual(20);
       replies.add(ids.join());
     }
-    expect(replies.size).toBe(5);
+    expect(replies.size).toBe(asked.length);
   });
 
   async function reply(prompt: number[], maxTokens: number): Promise<number[]> {
