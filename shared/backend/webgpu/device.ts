@@ -36,7 +36,7 @@ export async function tryDevice(gpu: Gpu, sources: KernelSources): Promise<WebGp
     device,
     name: nameOf(adapter),
     isSoftware: isSoftware(adapter),
-    pipelines: new Pipelines(device, sources, gpu.wgslLanguageFeatures.has("packed_4x8_integer_dot_product")),
+    pipelines: new Pipelines(device, sources, gpu.wgslLanguageFeatures?.has("packed_4x8_integer_dot_product") ?? false),
     lossReason: () => lossReason,
   };
 }

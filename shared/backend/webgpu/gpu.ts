@@ -5,7 +5,7 @@
 
 export interface Gpu {
   requestAdapter(options?: { powerPreference?: "high-performance" }): Promise<GpuAdapter | null>;
-  readonly wgslLanguageFeatures: ReadonlySetLike;
+  readonly wgslLanguageFeatures?: ReadonlySetLike; // missing in older browsers
 }
 
 export interface ReadonlySetLike {

@@ -42,7 +42,7 @@ export class Products {
       const grid =
         this.#style === "threads"
           ? cover(Math.ceil(part.rows / 4), tokenTiles, matrices)
-          : ([Math.ceil(part.rows / TILE_ROWS), tokenTiles, matrices] as const);
+          : ([tokenTiles, Math.ceil(part.rows / TILE_ROWS), matrices] as const); // one tile's workgroups run side by side;
       const to = atOf(y) + part.firstRow;
       const hasBias = bias ? 1 : 0;
       if (quantised) {

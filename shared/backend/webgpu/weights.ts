@@ -31,6 +31,9 @@ export interface WeightPart {
   readonly rows: number;
 }
 
+// A dispatch has at most so many workgroups a side, and one for each tile.
+const MOST_TILES = 65_535;
+
 export const partsOf = (w: Weight): readonly WeightPart[] => (w as WebGpuWeight).parts;
 
 /** The bind group of one part of a weight, with the bias that goes with it. */
@@ -67,8 +70,10 @@ export function weightWriter(
   const tileBytes = isMatrix(role) ? tilesBytes(dtype, TILE_ROWS, columns) : bytes;
   const scaleBytes = isMatrix(role) ? bytes / count - tilesBytes(dtype, rows, columns) : 0;
   // Tiles of each buffer but the last, which has the row scales as well.
-  const tilesPerPart =
-    bytes <= bindingBytes ? Number.POSITIVE_INFINITY : Math.floor((bindingBytes - scaleBytes) / tileBytes);
+  const tilesPerPart = Math.min(
+    MOST_TILES,
+    bytes <= bindingBytes ? Number.POSITIVE_INFINITY : Math.floor((bindingBytes - scaleBytes) / tileBytes),
+  );
   if (tilesPerPart < 1 || (count > 1 && bytes > bindingBytes))
     throw new AerieError(
       "gpu.limits",
@@ -79,14 +84,14 @@ export function weightWriter(
   const starts: number[] = [];
   for (let tile = 0; tile < tiles; tile += tilesPerPart) {
     const isLast = tile + tilesPerPart >= tiles;
-    const start = tile === 0 ? 0 : tile * tileBytes;
+    const start = tile * tileBytes;
     const size = isLast ? bytes - start : tilesPerPart * tileBytes;
     starts.push(start);
     parts.push({
       // Kernels read whole vec4u.
       buffer: device.createBuffer({ size: Math.ceil(size / 16) * 16, usage: usage.storage | usage.copyTarget }),
-      firstRow: tile === 0 ? 0 : tile * TILE_ROWS,
-      rows: isLast ? rows - (tile === 0 ? 0 : tile * TILE_ROWS) : tilesPerPart * TILE_ROWS,
+      firstRow: tile * TILE_ROWS,
+      rows: isLast ? rows - tile * TILE_ROWS : tilesPerPart * TILE_ROWS,
     });
   }
   const writer = new PartWriter(device, parts, starts, bytes);

@@ -3,11 +3,11 @@
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let first = group.y * TOKENS;
+  let first = group.x * TOKENS;
   var x: array<u32, TOKENS>;
   for (var t = 0u; t < TOKENS; t++) { x[t] = p.x + min(first + t, p.T - 1u) * p.xColumns + group.z * p.N; }
   var sums = array<vec4f, TOKENS>();
-  let tile = group.z * p.matrixFours + group.x * p.N * 4u + (thread & 3u);
+  let tile = group.z * p.matrixFours + group.y * p.N * 4u + (thread & 3u);
   for (var k = thread >> 2u; k < p.N; k += THREADS / 4u) {
     let w = fourWeights(tile + k * 4u);
     for (var t = 0u; t < TOKENS; t++) { sums[t] += w * arena[x[t] + k]; }
@@ -16,6 +16,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   workgroupBarrier();
   for (var item = thread; item < 4u * TOKENS; item += THREADS) {
     let token = item >> 2u;
-    if (first + token < p.T) { storeFour(first + token, group.x * 16u + (item & 3u) * 4u, group.z, sumOfSlices(token, item & 3u)); }
+    if (first + token < p.T) { storeFour(first + token, group.y * 16u + (item & 3u) * 4u, group.z, sumOfSlices(token, item & 3u)); }
   }
 }

@@ -7,7 +7,7 @@
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let first = group.y * TOKENS;
+  let first = group.x * TOKENS;
   let quad = thread & 3u;
   let part = (thread >> 2u) & 3u;
   var x: array<u32, TOKENS>;
@@ -15,7 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     x[t] = p.x + min(first + t, p.T - 1u) * p.xStride + group.z * p.blocks * 3u;
   }
   var sums = array<vec4f, TOKENS>();
-  let tile = group.z * p.matrixVectors + group.x * p.blocks * BLOCK_VECTORS;
+  let tile = group.z * p.matrixVectors + group.y * p.blocks * BLOCK_VECTORS;
   for (var b = thread >> 4u; b < p.blocks; b += THREADS / 16u) {
     for (var t = 0u; t < TOKENS; t++) {
       let at = x[t] + b * 3u;
@@ -26,7 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   workgroupBarrier();
   for (var item = thread; item < 4u * TOKENS; item += THREADS) {
     let token = item >> 2u;
-    let row = group.x * 16u + (item & 3u) * 4u;
+    let row = group.y * 16u + (item & 3u) * 4u;
     if (first + token < p.T) { storeFour(first + token, row, group.z, sumOfSlices(token, item & 3u) * fourScales(row, group.z)); }
   }
 }
