@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { loadKernelSources, nodeGpu } from "../../cli/webgpu.ts";
 import { wasmBackend } from "../../shared/backend/wasm/index.ts";
 import { wasmPacker } from "../../shared/backend/wasm/packer.ts";
+import type { Gpu } from "../../shared/backend/webgpu/gpu.ts";
 import {
   DeviceLostError,
   tryDevice,
@@ -90,6 +91,17 @@ describe.skipIf(!gpu)("on a GPU", () => {
     expect(costs[0].submissions).toBe(1);
   });
 
+  test.each(["rg8", "rg4"] as const)(
+    "without a packed dot product in the language, %s products are the same",
+    async (dtype) => {
+      const plain = await tryDevice({ ...(await plainGpu()), wgslLanguageFeatures: new Set() }, loadKernelSources());
+      const options = { load: quantised(matrixDTypes(dtype)) };
+      const models = [await gpuModel(options), await gpuModel(options, {}, plain)];
+      const logits = await Promise.all(models.map(({ model }) => prefill(model, createState(model), tokens)));
+      expect(logits[1]).toStrictEqual(logits[0]);
+    },
+  );
+
   test("a command that the GPU refuses reaches whoever reads next", async () => {
     const { model, backend } = await gpuModel({});
     const state = createState(model);
@@ -135,6 +147,12 @@ describe.skipIf(!gpu)("on a GPU", () => {
   });
 });
 
+/** As an object whose properties can be replaced. */
+async function plainGpu(): Promise<Gpu> {
+  const gpu = await nodeGpu();
+  return { requestAdapter: (options) => gpu.requestAdapter(options) };
+}
+
 async function openAnother(): Promise<WebGpuDevice> {
   const opened = await tryDevice(await nodeGpu(), loadKernelSources());
   if (!opened) throw new Error("there was an adapter a moment ago");
@@ -155,7 +173,7 @@ async function gpuModel(
   const { model } = await randomModel(
     smallHfConfig,
     (needs) => {
-      made.push(webgpuBackend(opened, needs, { checks: true, ...webgpu }));
+      made.push(webgpuBackend(opened, needs, webgpu));
       return made[0];
     },
     options,

@@ -26,6 +26,8 @@ const SLOT_BYTES = 256; // every device takes uniform offsets at multiples of th
 const SLOTS = 1024;
 const SLOT_WORDS = SLOT_BYTES / 4;
 
+const SCOPES = ["validation", "out-of-memory", "internal"] as const;
+
 const scratch = new DataView(new ArrayBuffer(4));
 
 /** An f32 parameter as the word that a kernel reads. */
@@ -48,7 +50,6 @@ export class Commands {
   readonly #noWeight: object;
   readonly #noState: object;
   readonly #quantised: object;
-  readonly #checks: boolean;
   #failure: Promise<string | null> = Promise.resolve(null);
   #slot = 0;
   #uploadTop = 0;
@@ -58,15 +59,13 @@ export class Commands {
   #weight: object | null = null;
   #state: object | null = null;
 
-  /** `uploadWords`: room for what the verbs of one call upload. `checks`: validation errors reach whoever reads next. */
+  /** `uploadWords`: room for what the verbs of one call upload. */
   constructor(
     opened: WebGpuDevice,
     buffers: { readonly arena: GpuBuffer; readonly quantised: GpuBuffer },
     uploadWords: number,
-    checks: boolean,
   ) {
     this.#opened = opened;
-    this.#checks = checks;
     const { device, pipelines } = opened;
     const { layouts } = pipelines;
     this.#params = device.createBuffer({ size: SLOTS * SLOT_BYTES, usage: usage.uniform | usage.copyTarget });
@@ -158,17 +157,15 @@ export class Commands {
     if (!this.#encoder) return;
     const { device } = this.#opened;
     this.#endPass();
-    if (this.#checks)
-      for (const filter of ["validation", "out-of-memory", "internal"] as const) device.pushErrorScope(filter);
+    // Without scopes a refused command is dropped and its results are zeros.
+    for (const filter of SCOPES) device.pushErrorScope(filter);
     if (this.#slot > 0) device.queue.writeBuffer(this.#params, 0, this.#paramWords, 0, this.#slot * SLOT_WORDS);
     if (this.#uploadTop > 0) device.queue.writeBuffer(this.#uploads, 0, this.#uploadWords, 0, this.#uploadTop);
     device.queue.submit([this.#encoder.finish()]);
-    if (this.#checks) {
-      const scopes = [1, 2, 3].map(() => device.popErrorScope());
-      this.#failure = Promise.all([this.#failure, ...scopes]).then(
-        ([before, ...errors]) => before ?? errors.find((error) => error !== null)?.message ?? null,
-      );
-    }
+    const errors = SCOPES.map(() => device.popErrorScope().catch(() => null)); // a lost device is told by the read
+    this.#failure = Promise.all([this.#failure, ...errors]).then(
+      ([before, ...found]) => before ?? found.find((error) => error !== null)?.message ?? null,
+    );
     this.#encoder = null;
     this.#slot = 0;
     this.#uploadTop = 0;

@@ -42,8 +42,6 @@ export interface WebGpuOptions {
   readonly bindingBytes?: number;
   /** Which kernels run. Default: `workgroups`, and `threads` on a software adapter. */
   readonly style?: Style;
-  /** Whether the GPU's validation errors are waited for and thrown by the next read. For tests: it costs a round trip. */
-  readonly checks?: boolean;
 }
 
 export interface WebGpuBackend extends Backend {
@@ -58,7 +56,7 @@ export interface WebGpuBackend extends Backend {
 export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options: WebGpuOptions = {}): WebGpuBackend {
   const { device, pipelines } = opened;
   const { config, stateLayout } = needs;
-  const { maxTokens = 64, bindingBytes = device.limits.maxStorageBufferBindingSize, checks = false } = options;
+  const { maxTokens = 64, bindingBytes = device.limits.maxStorageBufferBindingSize } = options;
   const { style = opened.isSoftware ? "threads" : "workgroups" } = options;
   checkHeads(needs);
   const sizes = arenaSizes(config, maxTokens);
@@ -66,7 +64,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
   const vectors = new Arena(sizes.vectors, "int8 activations");
   const arena = createBuffer(4 * sizes.numbers);
   const quantised = createBuffer(16 * sizes.vectors);
-  const commands = new Commands(opened, { arena, quantised }, sizes.uploads, checks);
+  const commands = new Commands(opened, { arena, quantised }, sizes.uploads);
   const readback = new Readback(opened, commands);
   const products = new Products(opened, commands, vectors, style);
   const angles = new Angles(commands);
