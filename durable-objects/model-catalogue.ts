@@ -12,6 +12,8 @@ export interface ModelEntry {
   readonly path: string;
   /** Used where a request names no model. Exactly one is. */
   readonly isDefault: boolean;
+  /** Whether clients with a key may download the bundle. */
+  readonly isDownloadable: boolean;
 }
 
 const catalogueSchema = z
@@ -21,6 +23,7 @@ const catalogueSchema = z
       source: z.enum(["assets", "r2"]),
       path: z.string().regex(/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/, 'expected a folder such as "models/my-model"'),
       default: z.boolean().optional(),
+      download: z.boolean().optional(),
     }),
   )
   .min(1, "expected at least one model")
@@ -35,8 +38,8 @@ export function parseCatalogue(text: string | undefined): readonly ModelEntry[] 
   if (defaults.length > 1) throw wrong(`${defaults.map(({ id }) => id).join(" and ")} are all "default"`);
   const isDefault = defaults[0] ?? entries[0];
   return entries.map((entry) => {
-    const { id, source, path } = entry;
-    return { id, source, path, isDefault: entry === isDefault };
+    const { id, source, path, download = false } = entry;
+    return { id, source, path, isDefault: entry === isDefault, isDownloadable: download };
   });
 }
 

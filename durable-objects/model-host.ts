@@ -4,6 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
+import type { BundleFile } from "../shared/api/services.ts";
 import type { Backend } from "../shared/backend/backend.ts";
 import { wasmBackend } from "../shared/backend/wasm/index.ts";
 import { type Manifest, streamBytes } from "../shared/checkpoint/bundle-manifest.ts";
@@ -16,6 +17,7 @@ import {
   type ModelSource,
 } from "../shared/conversation/model-source.ts";
 import { stateLayout } from "../shared/model/state-layout.ts";
+import { openBundleFile } from "./bundle-files.ts";
 import { secondsPerToken, tokensPerYield, yieldToEvents } from "./compute-pace.ts";
 import { edgeKernels } from "./edge-kernels.ts";
 import {
@@ -90,6 +92,11 @@ export class ModelHost implements ModelSource {
     this.#budgetBytes = budgetBytes;
   }
 
+  /** A file of a model's bundle, for clients that compute themselves. null: there is none of that name. */
+  bundleFile(id: string, file: string): Promise<BundleFile | null> {
+    return openBundleFile(this.#openStore(this.#entry(id)), file, createHasher);
+  }
+
   async load(id: string, onProgress?: OnProgress): Promise<LoadedModel> {
     const resident = this.#resident(id);
     resident.lastUse = ++this.#uses;
@@ -153,12 +160,7 @@ export class ModelHost implements ModelSource {
       if (resident.load.hasFailed) this.#retire(resident); // whoever saw it fail may be gone
       if (resident.id === id && !resident.isRetired) return resident;
     }
-    const entry = this.models.find((model) => model.id === id);
-    if (!entry)
-      throw new ModelError(
-        "unknown",
-        `there is no model ${JSON.stringify(id.slice(0, 100))} here, there is ${this.models.map((model) => model.id).join(", ")}`,
-      );
+    const entry = this.#entry(id);
     const resident: Resident = {
       id,
       bytes: 0,
@@ -175,6 +177,15 @@ export class ModelHost implements ModelSource {
     };
     this.#residents.add(resident);
     return resident;
+  }
+
+  #entry(id: string): ModelEntry {
+    const entry = this.models.find((model) => model.id === id);
+    if (entry) return entry;
+    throw new ModelError(
+      "unknown",
+      `there is no model ${JSON.stringify(id.slice(0, 100))} here, there is ${this.models.map((model) => model.id).join(", ")}`,
+    );
   }
 
   #ownerOf(loaded: LoadedModel): Resident | undefined {

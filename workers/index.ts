@@ -40,7 +40,12 @@ function appFor(env: Env): ReturnType<typeof createApp> {
   const secrets = createSecrets(env.AERIE_SECRET);
   const tenant = (name: string): TenantPort => tenantObject(env, name);
   const services: Services = {
-    models: modelHost(env).models.map(({ id, isDefault }) => ({ id, createdAt: 0, ownedBy: "aerie", isDefault })),
+    models: modelHost(env).models.map(({ source: _, path: __, ...listed }) => ({
+      ...listed,
+      createdAt: 0,
+      ownedBy: "aerie",
+    })),
+    bundleFile: (model, file) => modelHost(env).bundleFile(model, file),
     authenticate: createAuthenticator({ secrets, tenant, now: Date.now }),
     withinRateLimit: async ({ keyId }) => (await env.RATE_LIMIT.limit({ key: keyId })).success,
     ids: createIds(secrets),

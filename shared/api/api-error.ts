@@ -6,7 +6,7 @@ import { AerieError } from "../errors.ts";
 import type { ErrorBody, ErrorType } from "../protocol/errors.ts";
 
 /** Statuses with which a request is refused. */
-export type ErrorStatus = 400 | 401 | 404 | 408 | 409 | 413 | 415 | 429 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 403 | 404 | 408 | 409 | 413 | 415 | 416 | 429 | 500 | 503;
 
 /** A refusal that the client is told as it is written here. */
 export class ApiError extends AerieError {

@@ -8,6 +8,7 @@ import { ApiError, errorResponse, toApiError } from "./api-error.ts";
 import type { App, Env } from "./context.ts";
 import { invalidRequest } from "./invalid-request.ts";
 import { jsonBodies } from "./json-body.ts";
+import { addBundleRoutes } from "./routes/bundle.ts";
 import { addChatRoutes } from "./routes/chat-completions.ts";
 import { addCompletionRoutes } from "./routes/completions.ts";
 import { addConversationItemRoutes } from "./routes/conversation-items.ts";
@@ -51,7 +52,7 @@ export function createApp(services: Services, { admin }: AppOptions = {}): App {
     cors({
       origin: "*",
       allowMethods: ["GET", "POST", "PUT", "DELETE", "OPTIONS"],
-      exposeHeaders: ["x-request-id", "retry-after", "x-should-retry"],
+      exposeHeaders: ["x-request-id", "retry-after", "x-should-retry", "etag", "content-range"],
       maxAge: 86_400,
     }),
   );
@@ -73,6 +74,7 @@ export function createApp(services: Services, { admin }: AppOptions = {}): App {
   addStateRoutes(app, services);
   addCompletionRoutes(app, services);
   addModelRoutes(app, services);
+  addBundleRoutes(app, services);
   addTokenRoutes(app, services);
   addTenantDataRoutes(app, services);
   addServiceRoutes(app, services);

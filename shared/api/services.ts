@@ -16,10 +16,23 @@ export interface ModelListing {
   readonly ownedBy: string;
   /** Used where a request names no model. */
   readonly isDefault: boolean;
+  /** Whether who has a key may have the weights. Default: false. */
+  readonly isDownloadable?: boolean;
+}
+
+/** One file of a model's bundle. */
+export interface BundleFile {
+  readonly bytes: number;
+  /** 64 lower-case hexadecimal digits. */
+  readonly sha256: string;
+  /** Exactly `length` bytes from `offset` on, both within the file; breaks off with an error where they are not there. */
+  stream(offset: number, length: number): Promise<ReadableStream<Uint8Array>>;
 }
 
 export interface Services {
   readonly models: readonly ModelListing[];
+  /** A file of a model's bundle: the manifest, or what it names. null: none such. */
+  bundleFile(model: string, file: string): Promise<BundleFile | null>;
   /** The identity behind an `Authorization` header. Throws an `ApiError` with status 401, or 503 where the server has no keys at all. */
   authenticate(authorization: string | null): Promise<Identity>;
   /** false: over the limit of requests for this identity. */

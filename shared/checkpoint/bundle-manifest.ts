@@ -1,6 +1,6 @@
 /** The manifest of a bundle (FORMAT.md): its type, how it follows from a config, and the checks of one that was read. */
 
-import { z } from "zod";
+import * as z from "zod/mini"; // a browser loads this file: a tenth of the whole library
 import { alignedBytes, isMatrix, packedBytes, type WeightDType } from "../backend/packed.ts";
 import { CheckpointError } from "../errors.ts";
 import { checkConfig, type ModelConfig } from "../model/config.ts";
@@ -70,14 +70,16 @@ export function streamBytes(tensors: readonly BundledTensor[]): number {
 
 export const shardFile = (index: number): string => `weights-${String(index).padStart(5, "0")}.bin`;
 
-const count = z.int().min(0);
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const file = z.strictObject({ file: z.string().max(200), bytes: count, sha256 });
+z.config(z.locales.en()); // the whole library's sentences
+
+const count = z.int().check(z.minimum(0));
+const sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+const file = z.strictObject({ file: z.string().check(z.maxLength(200)), bytes: count, sha256 });
 const configSchema = z.strictObject({
   vocabSize: count,
   width: count,
   mlpWidth: count,
-  mixers: z.array(z.enum(["rg-lru", "local-attention"])).max(1024),
+  mixers: z.array(z.enum(["rg-lru", "local-attention"])).check(z.maxLength(1024)),
   heads: count,
   kvHeads: count,
   headDim: count,
@@ -95,24 +97,30 @@ const configSchema = z.strictObject({
   tiedEmbeddings: z.boolean(),
   bosId: count,
   padId: count,
-  eosIds: z.array(count).max(64),
-}) satisfies z.ZodType<ModelConfig>;
+  eosIds: z.array(count).check(z.maxLength(64)),
+}) satisfies z.ZodMiniType<ModelConfig>;
 const dtype = z.enum(["f32", "f16", "rg8", "rg4"]);
 const manifestSchema = z.strictObject({
   format: z.literal("aerie-bundle"),
   version: z.literal(1),
   config: configSchema,
   ring: z.enum(["f32", "f16", "i8"]),
-  license: z.string().max(1000).nullable(),
+  license: z.nullable(z.string().check(z.maxLength(1000))),
   tensors: z
     .array(
-      z.strictObject({ name: z.string().max(200), dtype, shape: z.array(count).max(4), offset: count, bytes: count }),
+      z.strictObject({
+        name: z.string().check(z.maxLength(200)),
+        dtype,
+        shape: z.array(count).check(z.maxLength(4)),
+        offset: count,
+        bytes: count,
+      }),
     )
-    .max(32_768),
-  shards: z.array(file).max(4096),
-  files: z.array(file).max(64),
+    .check(z.maxLength(32_768)),
+  shards: z.array(file).check(z.maxLength(4096)),
+  files: z.array(file).check(z.maxLength(64)),
   digest: sha256,
-}) satisfies z.ZodType<Manifest>;
+}) satisfies z.ZodMiniType<Manifest>;
 
 /** Throws a `CheckpointError` or `ConfigError` unless the manifest is whole and agrees with itself. The digest is not computed here. */
 export function parseManifest(json: unknown): Manifest {

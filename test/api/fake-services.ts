@@ -1,7 +1,7 @@
 /** Services in memory, for the routes' tests: a model that repeats what it was told, word by word. */
 
 import { ApiError } from "../../shared/api/api-error.ts";
-import type { Ids, IdTarget, Services } from "../../shared/api/services.ts";
+import type { BundleFile, Ids, IdTarget, Services } from "../../shared/api/services.ts";
 import type { StatelessRequest } from "../../shared/conversation/stateless-types.ts";
 import type { UsageTotals } from "../../shared/conversation/tenant-types.ts";
 import type { TurnEvent } from "../../shared/conversation/types.ts";
@@ -12,7 +12,7 @@ export const KEYS: Readonly<Record<string, string>> = { "sk-alice": "alice", "sk
 
 export class FakeServices implements Services {
   readonly models = [
-    { id: MODEL, createdAt: 1_700_000_000, ownedBy: "aerie", isDefault: true },
+    { id: MODEL, createdAt: 1_700_000_000, ownedBy: "aerie", isDefault: true, isDownloadable: true },
     { id: "other", createdAt: 1_700_000_001, ownedBy: "you", isDefault: false },
   ];
   readonly objects = new Map<string, FakeConversation>(); // by tenant/object
@@ -32,6 +32,14 @@ export class FakeServices implements Services {
     if (!tenant) throw new ApiError(401, "invalid_api_key", "Incorrect API key provided.");
     return { tenant, keyId: "k1" };
   }
+  /** The parrot's one file has the bytes 0 … 9. */
+  bundleFile = async (model: string, file: string): Promise<BundleFile | null> => {
+    if (model !== MODEL || file !== "feathers.bin") return null;
+    const bytes = Uint8Array.from({ length: 10 }, (_, at) => at);
+    const stream = async (offset: number, length: number) =>
+      new Blob([bytes.slice(offset, offset + length)]).stream() as ReadableStream<Uint8Array>;
+    return { bytes: bytes.length, sha256: "f".repeat(64), stream };
+  };
   withinRateLimit = async () => !this.isOverLimit;
 
   readonly ids: Ids = {

@@ -37,6 +37,7 @@ async function setUp() {
   const reported: unknown[] = [];
   let seeds = 1n;
   const services: Services = {
+    bundleFile: async () => null,
     models: [{ id: model, createdAt: 0, ownedBy: "aerie", isDefault: true }],
     authenticate: createAuthenticator({ secrets, tenant, now: () => clock.now }),
     withinRateLimit: async () => true,

@@ -83,6 +83,7 @@ const requests: Readonly<Record<string, (theirs: Belongings, mine: Belongings) =
   "POST /v1/detokenize": () => [],
   "GET /v1/models": () => [],
   "GET /v1/models/:model": () => [],
+  "GET /v1/models/:model/bundle/:file": () => [],
   "GET /v1/usage": () => [],
   "GET /v1/data": () => [],
   "DELETE /v1/data": () => [],
@@ -144,7 +145,8 @@ describe("ids", () => {
   test("the list above has every route, and every id in a path is somebody's", () => {
     expect(Object.keys(requests).sort()).toStrictEqual(closedRoutes().map(nameOf).sort());
     for (const route of closedRoutes())
-      if (/:(?!model|id)/.test(route.path)) expect(requests[nameOf(route)](b, a), nameOf(route)).not.toStrictEqual([]);
+      if (/:(?!model|file|id)/.test(route.path))
+        expect(requests[nameOf(route)](b, a), nameOf(route)).not.toStrictEqual([]);
   });
 
   test("another tenant's ids are as good as none, on every route", async () => {

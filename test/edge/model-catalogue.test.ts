@@ -9,8 +9,16 @@ const other = { id: "other.2b:q4", source: "r2", path: "other" };
 test("the default is the one that says so, else the first", () => {
   expect(parseCatalogue(JSON.stringify([small, other])).map(({ isDefault }) => isDefault)).toStrictEqual([true, false]);
   expect(parseCatalogue(JSON.stringify([small, { ...other, default: true }]))).toStrictEqual([
-    { ...small, isDefault: false },
-    { ...other, isDefault: true },
+    { ...small, isDefault: false, isDownloadable: false },
+    { ...other, isDefault: true, isDownloadable: false },
+  ]);
+});
+
+test("weights are handed out only where that is said", () => {
+  const models = [small, { ...other, download: true }];
+  expect(parseCatalogue(JSON.stringify(models)).map(({ isDownloadable }) => isDownloadable)).toStrictEqual([
+    false,
+    true,
   ]);
 });
 
