@@ -26,10 +26,16 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "node", include: ["test/**/*.test.ts"], exclude: ["test/edge/**", "test/e2e/**"] },
+        test: {
+          name: "node",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/edge/**", "test/e2e/**", "test/browser/**"],
+        },
       },
       // The built Worker in a workerd of its own, one for each file: `npm run build && npm run build:worker` first.
       { extends: true, test: { name: "e2e", include: ["test/e2e/**/*.test.ts"] } },
+      // The built page in Chromium, from the built Worker.
+      { extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"] } },
       {
         extends: true,
         plugins: [

@@ -4,7 +4,7 @@ import { arenaBytes } from "../shared/backend/wasm/arena-bytes.ts";
 import { FIRST_FREE_BYTE } from "../shared/backend/wasm/kernels.ts";
 import { type Manifest, streamBytes } from "../shared/checkpoint/bundle-manifest.ts";
 import type { Model } from "../shared/engine.ts";
-import { TOKENIZER_FILE } from "../shared/load-text-side.ts";
+import { TOKENIZER_FILE } from "../shared/load-tokenizer.ts";
 import { stateLayout } from "../shared/model/state-layout.ts";
 
 // A Worker's isolate has 128 MB for the JS heap and all wasm memories together, and every object of the script that the

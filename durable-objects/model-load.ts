@@ -16,7 +16,8 @@ import type { CreateHasher } from "../shared/checkpoint/hasher.ts";
 import { type LoadedModel, ModelError } from "../shared/conversation/model-source.ts";
 import { createModel } from "../shared/engine.ts";
 import { AerieError, CheckpointError, TokenizerError } from "../shared/errors.ts";
-import { loadTextSide, type TextSide, TOKENIZER_FILE } from "../shared/load-text-side.ts";
+import { loadTextSide, type TextSide } from "../shared/load-text-side.ts";
+import { TOKENIZER_FILE } from "../shared/load-tokenizer.ts";
 import { type BundleStore, readPieces } from "./model-store.ts";
 
 // How often those who wait look: short beside a load (10 ms and more), rare enough to cost nothing.

@@ -1,14 +1,14 @@
 /** From a model's folder to a model that runs: a bundle, or a Hugging Face checkpoint. */
 
 import type { CreateBackend } from "./backend/backend.ts";
-import { streamBytes } from "./checkpoint/bundle-manifest.ts";
-import { loadBundle, openBundle } from "./checkpoint/bundle-reader.ts";
+import { openBundle } from "./checkpoint/bundle-reader.ts";
 import type { Folder } from "./checkpoint/byte-source.ts";
 import type { CreateHasher } from "./checkpoint/hasher.ts";
 import { type HfCheckpointOptions, openHfCheckpoint } from "./checkpoint/hf-checkpoint.ts";
 import { type LoadOptions, loadWeights, matchTensors, weightBytes } from "./checkpoint/load-weights.ts";
 import { createModel, type Model } from "./engine.ts";
 import { OptionError } from "./errors.ts";
+import { loadBundledModel } from "./load-bundle.ts";
 import { type RingDType, stateLayout } from "./model/state-layout.ts";
 
 export interface LoadModelOptions extends HfCheckpointOptions, LoadOptions {
@@ -30,14 +30,13 @@ export async function loadModel(
 
   if (options.dtypes)
     throw new OptionError("weights", "weights: a bundle is packed already; convert the checkpoint it was made from");
-  const { tensors } = manifest;
-  const windowKeys = options.window === "hf" ? manifest.config.windowSize : manifest.config.windowKeys;
-  const config = { ...manifest.config, windowKeys };
-  const ring = options.ring ?? manifest.ring;
-  const backend = createBackend({ config, weightBytes: streamBytes(tensors), stateLayout: stateLayout(config, ring) });
-  const { onProgress } = options;
-  const weights = await loadBundle(folder, manifest, backend, { createHasher, ...(onProgress && { onProgress }) });
-  return createModel(config, backend, weights, { ring });
+  const { ring, window, onProgress } = options;
+  return loadBundledModel(folder, manifest, createBackend, {
+    createHasher,
+    ...(ring && { ring }),
+    ...(window && { window }),
+    ...(onProgress && { onProgress }),
+  });
 }
 
 async function loadCheckpoint(folder: Folder, createBackend: CreateBackend, options: LoadModelOptions): Promise<Model> {

@@ -3,10 +3,10 @@
 import { companionFiles, readManifest } from "./checkpoint/bundle-reader.ts";
 import { type Folder, readText } from "./checkpoint/byte-source.ts";
 import type { CreateHasher } from "./checkpoint/hasher.ts";
-import { parseStrictJson } from "./checkpoint/strict-json.ts";
+import { loadTokenizer, MAX_TEXT_BYTES } from "./load-tokenizer.ts";
 import { ChatEncoder } from "./tokenizer/chat-encoder.ts";
 import { findChatTemplate, parseChatTemplate } from "./tokenizer/chat-template.ts";
-import { parseTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 export interface TextSide {
   readonly tokenizer: Tokenizer;
@@ -14,19 +14,13 @@ export interface TextSide {
   readonly chat: ChatEncoder | null;
 }
 
-export const TOKENIZER_FILE = "tokenizer.json";
-
-const MAX_TOKENIZER_BYTES = 256 * 2 ** 20; // Gemma's has 17 MB
-const MAX_TEMPLATE_BYTES = 2 ** 20;
-
 /** null where the folder has no tokenizer. */
 export async function loadTextSide(folder: Folder): Promise<TextSide | null> {
-  const tokenizerJson = await readJson(folder, TOKENIZER_FILE, MAX_TOKENIZER_BYTES);
-  if (tokenizerJson === undefined) return null;
-  const config = await readJson(folder, "tokenizer_config.json", MAX_TEMPLATE_BYTES);
+  const loaded = await loadTokenizer(folder);
+  if (!loaded) return null;
+  const { tokenizer, config } = loaded;
   const jinja = await folder.open("chat_template.jinja");
-  const source = findChatTemplate(config, jinja ? await readText(jinja, MAX_TEMPLATE_BYTES) : undefined);
-  const tokenizer = parseTokenizer(tokenizerJson, config);
+  const source = findChatTemplate(config, jinja ? await readText(jinja, MAX_TEXT_BYTES) : undefined);
   return {
     tokenizer,
     chat: source === undefined ? null : new ChatEncoder(tokenizer, parseChatTemplate(source, config)),
@@ -37,9 +31,4 @@ export async function loadTextSide(folder: Folder): Promise<TextSide | null> {
 export async function textFiles(folder: Folder, createHasher: CreateHasher): Promise<Folder> {
   const manifest = await readManifest(folder, createHasher);
   return manifest ? companionFiles(folder, manifest, createHasher) : folder;
-}
-
-async function readJson(folder: Folder, name: string, limitBytes: number): Promise<unknown> {
-  const source = await folder.open(name);
-  return source ? parseStrictJson(await readText(source, limitBytes), name) : undefined;
 }

@@ -44,7 +44,9 @@ const allowed: Record<string, string[]> = {
   "shared/mixers": ["shared/backend/backend.ts", "shared/model", "shared/errors.ts"],
   "shared/blocks": ["shared/mixers", "shared/backend/backend.ts", "shared/model", "shared/errors.ts"],
   "shared/engine.ts": ["shared/blocks", "shared/backend/backend.ts", "shared/model", "shared/errors.ts"],
+  "shared/load-bundle.ts": ["shared/engine.ts", "shared/checkpoint", "shared/backend/backend.ts", "shared/model"],
   "shared/load-model.ts": [
+    "shared/load-bundle.ts",
     "shared/errors.ts",
     "shared/engine.ts",
     "shared/checkpoint",
@@ -80,12 +82,14 @@ const allowed: Record<string, string[]> = {
     "shared/bytes.ts",
     "shared/errors.ts",
   ],
-  "shared/load-text-side.ts": ["shared/checkpoint", "shared/tokenizer"],
+  "shared/load-tokenizer.ts": ["shared/checkpoint", "shared/tokenizer"],
+  "shared/load-text-side.ts": ["shared/load-tokenizer.ts", "shared/checkpoint", "shared/tokenizer"],
+  "client/web": ["shared"],
   "durable-objects": ["shared"],
   workers: ["shared", "durable-objects"],
   cli: ["shared"],
   bench: ["shared", "cli", "test/e2e/runtime.ts", "test/e2e/overload.ts"],
-  test: ["shared", "durable-objects", "workers", "cli"],
+  test: ["shared", "durable-objects", "workers", "client", "cli"],
   "vitest.config.ts": [],
 };
 

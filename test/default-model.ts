@@ -1,13 +1,16 @@
 /** The model that wrangler.toml makes the default, and its bundle as `npm run build` packs it. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { type ModelEntry, parseCatalogue } from "../durable-objects/model-catalogue.ts";
 import { MANIFEST_FILE, type Manifest } from "../shared/checkpoint/bundle-manifest.ts";
+import { bytesSource, type Folder } from "../shared/checkpoint/byte-source.ts";
 
 export interface DefaultModel {
   readonly entry: ModelEntry;
   readonly manifest: Manifest;
-  /** A file of the bundle. */
+  /** The bundle. */
+  readonly folder: Folder;
+  /** A file of it. */
   read(name: string): Uint8Array<ArrayBuffer>;
 }
 
@@ -17,5 +20,13 @@ export function defaultModel(): DefaultModel {
   const entry = catalogue.find(({ isDefault }) => isDefault) as ModelEntry;
   const folder = new URL(`../build/assets/${entry.path}/`, import.meta.url);
   const read = (name: string) => new Uint8Array(readFileSync(new URL(name, folder)));
-  return { entry, manifest: JSON.parse(new TextDecoder().decode(read(MANIFEST_FILE))) as Manifest, read };
+  const bundle: Folder = {
+    open: async (name) => (existsSync(new URL(name, folder)) ? bytesSource(name, read(name)) : null),
+  };
+  return {
+    entry,
+    folder: bundle,
+    manifest: JSON.parse(new TextDecoder().decode(read(MANIFEST_FILE))) as Manifest,
+    read,
+  };
 }

@@ -1,0 +1,22 @@
+/** The compiled kernel modules, fetched from beside the page's own scripts. */
+
+import type { KernelModules } from "../../shared/backend/wasm/kernels.ts";
+import { AerieError } from "../../shared/errors.ts";
+
+// As `npm run build` leaves them; the bundler puts them beside the scripts.
+const relaxedUrl = new URL("../../build/kernels/relaxed.wasm", import.meta.url);
+const baselineUrl = new URL("../../build/kernels/baseline.wasm", import.meta.url);
+
+export async function loadKernels(): Promise<KernelModules> {
+  const [relaxed, baseline] = await Promise.all([fetchBytes(relaxedUrl), fetchBytes(baselineUrl)]);
+  return {
+    baseline: await WebAssembly.compile(baseline),
+    relaxed: WebAssembly.validate(relaxed) ? await WebAssembly.compile(relaxed) : null,
+  };
+}
+
+async function fetchBytes(url: URL): Promise<ArrayBuffer> {
+  const response = await fetch(url);
+  if (!response.ok) throw new AerieError("kernels", `${url.pathname}: the server answered ${response.status}`);
+  return response.arrayBuffer();
+}

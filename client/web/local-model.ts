@@ -1,0 +1,53 @@
+/** A model that runs in this browser, from a server's bundle: download, cache, check, load. */
+
+import { streamBytes } from "../../shared/checkpoint/bundle-manifest.ts";
+import { companionFiles } from "../../shared/checkpoint/bundle-reader.ts";
+import type { Model } from "../../shared/engine.ts";
+import { TokenizerError } from "../../shared/errors.ts";
+import { loadBundledModel } from "../../shared/load-bundle.ts";
+import { loadTokenizer, TOKENIZER_FILE } from "../../shared/load-tokenizer.ts";
+import type { Tokenizer } from "../../shared/tokenizer/tokenizer.ts";
+import { type BackendKind, chooseBackend } from "./backends.ts";
+import type { BundleServer } from "./bundle-server.ts";
+import { withLocalBundle } from "./local-bundle.ts";
+import type { LoadProgress } from "./progress.ts";
+import { sha256Hasher } from "./sha256.ts";
+
+export interface LocalModel {
+  /** What computes, and why: `wasm (no WebGPU adapter)`. */
+  readonly backend: string;
+  readonly digest: string;
+  readonly weightBytes: number;
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+}
+
+export interface LocalModelOptions {
+  /** Default: the faster one of those that there are. */
+  readonly backend?: BackendKind | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** For dedicated workers. Errors say what to do; cancelling keeps what was downloaded. */
+export async function openLocalModel(server: BundleServer, options: LocalModelOptions = {}): Promise<LocalModel> {
+  const { signal, onProgress } = options;
+  const { line, createBackend } = await chooseBackend(options.backend);
+  return withLocalBundle(
+    server,
+    async (folder, manifest) => {
+      const loaded = await loadTokenizer(companionFiles(folder, manifest, sha256Hasher));
+      if (!loaded) throw new TokenizerError(`the bundle has no ${TOKENIZER_FILE}: text needs one`);
+      const model = await loadBundledModel(folder, manifest, createBackend, {
+        createHasher: sha256Hasher,
+        onProgress(doneBytes, totalBytes) {
+          signal?.throwIfAborted();
+          onProgress?.({ kind: "loading", doneBytes, totalBytes });
+        },
+      });
+      const { digest, tensors } = manifest;
+      return { backend: line, digest, weightBytes: streamBytes(tensors), model, tokenizer: loaded.tokenizer };
+    },
+    { signal, onProgress },
+  );
+}

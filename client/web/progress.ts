@@ -1,0 +1,21 @@
+/** What is told while a model comes into the browser. */
+
+export interface DownloadProgress {
+  readonly kind: "download";
+  /** Bytes of the bundle that are here, of all. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  /** Bytes that came over the network since this download began. */
+  readonly fetchedBytes: number;
+}
+
+export type BundleProgress =
+  | { readonly kind: "waiting" } // another tab has the bundle in its hands
+  | { readonly kind: "evicted"; readonly files: readonly string[] } // by the browser, and fetched again next
+  | DownloadProgress
+  | { readonly kind: "ready"; readonly isOffline: boolean } // isOffline: the server could not be asked for a newer version
+  | { readonly kind: "damaged"; readonly files: readonly string[] }; // removed, and fetched again next
+
+export type LoadProgress =
+  | BundleProgress
+  | { readonly kind: "loading"; readonly doneBytes: number; readonly totalBytes: number }; // from the cache into the backend

@@ -1,0 +1,115 @@
+/**
+ * What lies between browser and server: counts what goes through, and can break. Each link has an address of its own, so a
+ * browser has an origin of its own for it, with nothing stored.
+ */
+
+import { once } from "node:events";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** One download of a file of a bundle. */
+export interface Served {
+  readonly file: string;
+  /** The first byte that was asked for. */
+  readonly from: number;
+  bytes: number;
+}
+
+/** What happens when so many bytes of weights went through: the connection is cut, or nothing more comes. */
+interface Trouble {
+  readonly kind: "cut" | "hang";
+  leftBytes: number;
+}
+
+const CHUNK_BYTES = 64 * 1024;
+
+export class Link {
+  /** Downloads of weights, in order. */
+  readonly served: Served[] = [];
+  /** Changes the bytes of weights on their way. */
+  tamper: ((bytes: Buffer) => Buffer) | null = null;
+  /** Answers every request for a range with the whole file. */
+  knowsRanges = true;
+  url = "";
+  readonly #server: Server;
+  readonly #target: string;
+  #trouble: Trouble | null = null;
+  #onHang: (() => void) | null = null;
+
+  private constructor(target: string) {
+    this.#target = target;
+    this.#server = createServer(
+      (incoming, outgoing) => void this.#forward(incoming, outgoing).catch(() => outgoing.destroy()),
+    );
+  }
+
+  static async to(target: string): Promise<Link> {
+    const link = new Link(target);
+    link.#server.listen(0, "127.0.0.1");
+    await once(link.#server, "listening");
+    link.url = `http://127.0.0.1:${(link.#server.address() as AddressInfo).port}`;
+    return link;
+  }
+
+  /** Once `bytes` more of weights went through, the connection is closed in the middle. */
+  cutAfter(bytes: number): void {
+    this.#trouble = { kind: "cut", leftBytes: bytes };
+  }
+
+  /** Once `bytes` more of weights went through, nothing follows; settles then. */
+  hangAfter(bytes: number): Promise<void> {
+    this.#trouble = { kind: "hang", leftBytes: bytes };
+    return new Promise((resolve) => {
+      this.#onHang = resolve;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  async #forward(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const headers = { ...incoming.headers };
+    if (!this.knowsRanges) delete headers.range;
+    const onward = request(`${this.#target}${incoming.url}`, { method: incoming.method ?? "GET", headers });
+    incoming.pipe(onward);
+    const [answer] = (await once(onward, "response")) as [IncomingMessage];
+    outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+    const file = /\/bundle\/(weights-\d+\.bin)$/.exec(incoming.url ?? "")?.[1];
+    if (file === undefined || (answer.statusCode ?? 500) >= 300) {
+      answer.pipe(outgoing);
+      return;
+    }
+    const from = Number(/^bytes (\d+)-/.exec(answer.headers["content-range"] ?? "")?.[1] ?? 0);
+    const served: Served = { file, from, bytes: 0 };
+    this.served.push(served);
+    const left = new AbortController();
+    outgoing.on("close", () => {
+      left.abort();
+      onward.destroy();
+    });
+    for await (const chunk of answer as AsyncIterable<Buffer>)
+      for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
+        if (!(await this.#pass(chunk.subarray(at, at + CHUNK_BYTES), served, outgoing, left.signal))) return;
+      }
+    outgoing.end();
+  }
+
+  /** false: nothing more goes through. */
+  async #pass(chunk: Buffer, served: Served, outgoing: ServerResponse, left: AbortSignal): Promise<boolean> {
+    const trouble = this.#trouble;
+    const bytes = chunk.subarray(0, trouble?.leftBytes ?? chunk.length);
+    served.bytes += bytes.length;
+    const isTaken = outgoing.write(this.tamper?.(bytes) ?? bytes);
+    if (!isTaken && !left.aborted) await once(outgoing, "drain", { signal: left }).catch(() => undefined);
+    if (!trouble) return !left.aborted;
+    trouble.leftBytes -= bytes.length;
+    if (trouble.leftBytes > 0) return !left.aborted;
+    this.#trouble = null;
+    await new Promise((resolve) => setTimeout(resolve, 100)); // so that what went through arrives
+    if (trouble.kind === "cut") outgoing.destroy();
+    else this.#onHang?.();
+    return false;
+  }
+}
