@@ -9,7 +9,7 @@ const list = createRoute({
   method: "get",
   path: "/v1/models",
   summary: "List models",
-  responses: replies("The models of this deployment.", modelList),
+  responses: replies("The models of this deployment, its default first.", modelList),
 });
 
 const retrieve = createRoute({
@@ -21,7 +21,10 @@ const retrieve = createRoute({
 });
 
 export function addModelRoutes(app: App, services: Services): void {
-  app.openapi(list, (context) => context.json({ object: "list" as const, data: services.models.map(modelJson) }, 200));
+  app.openapi(list, (context) => {
+    const models = [...services.models].sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
+    return context.json({ object: "list" as const, data: models.map(modelJson) }, 200);
+  });
   app.openapi(retrieve, (context) =>
     context.json(modelJson(findModel(services, context.req.valid("param").model)), 200),
   );
