@@ -20,6 +20,8 @@ export interface LocalModel {
   readonly weightBytes: number;
   readonly model: Model;
   readonly tokenizer: Tokenizer;
+  /** Gives a GPU's memory back at once. The model is of no use any more. */
+  close(): void;
 }
 
 export interface LocalModelOptions {
@@ -32,12 +34,13 @@ export interface LocalModelOptions {
 /** For dedicated workers. Errors say what to do; cancelling keeps what was downloaded. */
 export async function openLocalModel(server: BundleServer, options: LocalModelOptions = {}): Promise<LocalModel> {
   const { signal, onProgress } = options;
-  const { line, createBackend } = await chooseBackend(options.backend);
-  return withLocalBundle(
+  const chosen = await chooseBackend(options.backend);
+  const { line: backend, createBackend, close } = chosen;
+  const loaded = await withLocalBundle(
     server,
     async (folder, manifest) => {
-      const loaded = await loadTokenizer(companionFiles(folder, manifest, sha256Hasher));
-      if (!loaded) throw new TokenizerError(`the bundle has no ${TOKENIZER_FILE}: text needs one`);
+      const text = await loadTokenizer(companionFiles(folder, manifest, sha256Hasher));
+      if (!text) throw new TokenizerError(`the bundle has no ${TOKENIZER_FILE}: text needs one`);
       const model = await loadBundledModel(folder, manifest, createBackend, {
         createHasher: sha256Hasher,
         onProgress(doneBytes, totalBytes) {
@@ -46,8 +49,10 @@ export async function openLocalModel(server: BundleServer, options: LocalModelOp
         },
       });
       const { digest, tensors } = manifest;
-      return { backend: line, digest, weightBytes: streamBytes(tensors), model, tokenizer: loaded.tokenizer };
+      return { backend, digest, weightBytes: streamBytes(tensors), model, tokenizer: text.tokenizer, close };
     },
     { signal, onProgress },
   );
+  await chosen.prepare((done, total) => onProgress?.({ kind: "compiling", done, total }));
+  return loaded;
 }

@@ -18,4 +18,5 @@ export type BundleProgress =
 
 export type LoadProgress =
   | BundleProgress
-  | { readonly kind: "loading"; readonly doneBytes: number; readonly totalBytes: number }; // from the cache into the backend
+  | { readonly kind: "loading"; readonly doneBytes: number; readonly totalBytes: number } // from the cache into the backend
+  | { readonly kind: "compiling"; readonly done: number; readonly total: number }; // a GPU's pipelines

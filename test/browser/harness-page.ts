@@ -1,6 +1,7 @@
 /** The harness page as a test drives it: its buttons, the worker behind them, and what lies in the browser's storage. */
 
 import type { BrowserContext, Page } from "playwright-core";
+import type { BackendKind } from "../../client/web/backends.ts";
 import type { LoadResult, RunRequest, RunResult } from "../../client/web/harness/messages.ts";
 import type { WorkerClient } from "../../client/web/harness/page/worker-client.ts";
 import type { Link } from "./link.ts";
@@ -64,7 +65,7 @@ export class HarnessPage {
   }
 
   /** Loads a model past the buttons. */
-  load({ key, model }: Required<OpenOptions>, backend?: "wasm"): Promise<Outcome> {
+  load({ key, model }: Required<OpenOptions>, backend?: BackendKind): Promise<Outcome> {
     return this.page.evaluate(
       async ([origin, model, apiKey, backend]) => {
         try {

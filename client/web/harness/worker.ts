@@ -34,7 +34,8 @@ self.onmessage = async ({ data }: MessageEvent<Request>) => {
 const say = (reply: Reply): void => self.postMessage(reply);
 
 async function load({ origin, model, apiKey, backend }: LoadRequest, signal: AbortSignal): Promise<LoadResult> {
-  loaded = null; // its memory goes before the next one's comes
+  loaded?.close(); // its memory goes before the next one's comes
+  loaded = null;
   let fetchedBytes = 0;
   let fetchingBytes = 0; // by the download in progress: a repair is another one
   let isOffline = false;

@@ -1,6 +1,7 @@
 /** The harness page: loads the server's model into this browser, generates with it, and says what computed and how fast. */
 
 import { AerieError } from "../../../../shared/errors.ts";
+import type { BackendKind } from "../../backends.ts";
 import type { LoadProgress } from "../../progress.ts";
 import type { LoadResult, RunResult } from "../messages.ts";
 import { listModels } from "./models.ts";
@@ -40,6 +41,9 @@ function showProgress(progress: LoadProgress): void {
       status.value = `${kind === "download" ? "Downloaded" : "Loaded"} ${megabytes(doneBytes)} of ${megabytes(totalBytes)}`;
       break;
     }
+    case "compiling":
+      status.value = `Compiled ${progress.done} of ${progress.total} kernels`;
+      break;
     case "ready":
       break;
     case "evicted":
@@ -61,7 +65,7 @@ async function load(): Promise<LoadResult> {
     origin: location.origin,
     model,
     apiKey,
-    ...(backend !== "auto" && { backend: backend as "wasm" }),
+    ...(backend !== "auto" && { backend: backend as BackendKind }),
   });
   remember(apiKey, model);
   show({
