@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { pageSuites } from "./test/browser/page/project.ts";
 
 // No metrics, no request for `Request.cf`: a test run asks nothing of the network.
 process.env.WRANGLER_SEND_METRICS ??= "false";
@@ -35,7 +36,9 @@ export default defineConfig({
       // The built Worker in a workerd of its own, one for each file: `npm run build && npm run build:worker` first.
       { extends: true, test: { name: "e2e", include: ["test/e2e/**/*.test.ts"] } },
       // The built page in Chromium, from the built Worker.
-      { extends: true, test: { name: "browser", include: ["test/browser/**/*.test.ts"] } },
+      { extends: true, test: { name: "browser", include: ["test/browser/*.test.ts"] } },
+      // Ops and golden cases in a page, on its WebGPU and its WASM.
+      ...pageSuites,
       {
         extends: true,
         plugins: [

@@ -1,4 +1,4 @@
-/** `npm run dev`: the Worker on this machine, with a secret and an API key of its own. Says where it is once a request succeeds. */
+/** `npm run dev`: the Worker on this machine, with a secret and an API key of its own. Prints one line once a request succeeds. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -58,9 +58,7 @@ async function dev(): Promise<void> {
         throw new AerieError("dev.ended", "the local runtime ended before it was ready: the lines above say why");
       }),
     ]);
-    process.stdout.write(
-      `Aerie ready on ${url} · key ${key}\nThe same model in your browser: ${url}/browser/#key=${key}\n`,
-    );
+    process.stdout.write(`Aerie ready on ${url} · key ${key}\n`);
     process.exitCode = await ended;
   } catch (error) {
     if (!isStopping) throw error;

@@ -90,7 +90,7 @@ const allowed: Record<string, string[]> = {
   cli: ["shared"],
   bench: ["shared", "cli", "test/e2e/runtime.ts", "test/e2e/overload.ts"],
   test: ["shared", "durable-objects", "workers", "client", "cli"],
-  "vitest.config.ts": [],
+  "vitest.config.ts": ["test/browser/page/project.ts"],
 };
 
 /** Runtimes that `shared/` must not know. */

@@ -1,6 +1,6 @@
 /** The harness page as a test drives it: its buttons, the worker behind them, and what lies in the browser's storage. */
 
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Page } from "playwright";
 import type { BackendKind } from "../../client/web/backends.ts";
 import type { LoadResult, RunRequest, RunResult } from "../../client/web/harness/messages.ts";
 import type { WorkerClient } from "../../client/web/harness/page/worker-client.ts";

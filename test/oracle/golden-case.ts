@@ -49,8 +49,10 @@ interface ManifestTensor {
   bytes: number;
 }
 
+const goldenFolder = fileURLToPath(new URL("../golden", import.meta.url));
+
 export function loadGoldenCase(name: GoldenCaseName): GoldenCase {
-  const dir = fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
+  const dir = join(goldenFolder, name);
   const manifest: Manifest = parseJson(join(dir, "manifest.json"));
   const config: HfConfig = parseJson(join(dir, "hf", "config.json"));
   const tokens = readTensors(dir, manifest, "tokens.i32.bin");
