@@ -1,6 +1,8 @@
 /** The model that wrangler.toml makes the default, and its bundle as `npm run build` packs it. */
 
 import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { unstable_readConfig } from "wrangler";
 import { type ModelEntry, parseCatalogue } from "../durable-objects/model-catalogue.ts";
 import { MANIFEST_FILE, type Manifest } from "../shared/checkpoint/bundle-manifest.ts";
 import { bytesSource, type Folder } from "../shared/checkpoint/byte-source.ts";
@@ -15,8 +17,8 @@ export interface DefaultModel {
 }
 
 export function defaultModel(): DefaultModel {
-  const settings = readFileSync(new URL("../wrangler.toml", import.meta.url), "utf8");
-  const catalogue = parseCatalogue(/^AERIE_MODELS = '(.*)'$/m.exec(settings)?.[1]);
+  const { vars } = unstable_readConfig({ config: fileURLToPath(new URL("../wrangler.toml", import.meta.url)) });
+  const catalogue = parseCatalogue(String(vars.AERIE_MODELS));
   const entry = catalogue.find(({ isDefault }) => isDefault) as ModelEntry;
   const folder = new URL(`../build/assets/${entry.path}/`, import.meta.url);
   const read = (name: string) => new Uint8Array(readFileSync(new URL(name, folder)));
