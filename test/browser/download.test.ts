@@ -6,6 +6,7 @@ import { Runtime } from "../e2e/runtime.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage, type Outcome } from "./harness-page.ts";
 import { Link } from "./link.ts";
+import { putTwoShards } from "./two-shards.ts";
 
 const browser = browse({ hasWebgpu: false });
 const { entry, manifest } = defaultModel();
@@ -19,7 +20,11 @@ let key: string;
 let link: Link;
 beforeAll(async () => {
   if (isSkipped) return;
-  runtime = await Runtime.start({ requestsPerMinute: 100_000 });
+  const models = [
+    { id: model, source: "assets", path: entry.path, download: true },
+    { id: "two-shards", source: "r2", path: "two-shards", download: true },
+  ];
+  runtime = await Runtime.start({ requestsPerMinute: 100_000, vars: { AERIE_MODELS: JSON.stringify(models) } });
   key = await runtime.key();
 });
 afterAll(() => runtime?.stop());
@@ -109,6 +114,24 @@ describe.skipIf(isSkipped)("a bundle in the browser", () => {
     const { fetchedBytes } = expectLoaded(await load(page));
     expect(fetchedBytes).toBe(last.bytes);
     expect(link.served.at(-1)).toStrictEqual({ file: last.file, from: 0, bytes: last.bytes });
+  });
+
+  test("a bundle of two shards: cut off in the second, then the first damaged", { timeout: 120_000 }, async () => {
+    const { shards } = await putTwoShards(runtime, "two-shards");
+    expect(shards.length).toBe(2);
+    const [first, second] = shards;
+    link.cutAfter(first.bytes + 1_000_000);
+    const page = await open();
+    const two = { key, model: "two-shards" };
+    expect(await page.load(two)).toMatchObject({ ok: false, code: "bundle.interrupted" });
+    expect(await page.load(two)).toMatchObject({ ok: true, result: { fetchedBytes: second.bytes - 1_000_000 } });
+    expect(link.served.map(({ file, from }) => [file, from])).toStrictEqual([
+      [first.file, 0],
+      [second.file, 0],
+      [second.file, 1_000_000],
+    ]);
+    await page.damage(first.file, "flip a byte");
+    expect(await page.load(two)).toMatchObject({ ok: true, result: { fetchedBytes: first.bytes } });
   });
 
   test("what the browser took away is noticed and fetched again", async () => {
