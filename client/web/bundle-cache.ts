@@ -11,6 +11,7 @@
 import { MANIFEST_FILE } from "../../shared/checkpoint/bundle-manifest.ts";
 import { type ByteSource, bytesSource, type Folder } from "../../shared/checkpoint/byte-source.ts";
 import { sha256 } from "../../shared/checkpoint/hasher.ts";
+import { AerieError } from "../../shared/errors.ts";
 import { sha256Hasher } from "./sha256.ts";
 
 const ROOT = "aerie-bundles";
@@ -27,7 +28,7 @@ export class BundleCache {
   }
 
   static async open(url: string): Promise<BundleCache> {
-    const root = await navigator.storage.getDirectory();
+    const root = await privateFiles();
     const bundles = await root.getDirectoryHandle(ROOT, { create: true });
     return new BundleCache(await bundles.getDirectoryHandle(cacheKey(url), { create: true }));
   }
@@ -46,6 +47,21 @@ export class BundleCache {
   async removeAllBut(digest: string): Promise<void> {
     for (const name of await this.digests())
       if (name !== digest) await this.#versions.removeEntry(name, { recursive: true });
+  }
+}
+
+/** The root of this origin's private files; a sentence where the browser has none for this page. */
+async function privateFiles(): Promise<FileSystemDirectoryHandle> {
+  try {
+    if (!isSecureContext) throw new Error("the page was not opened by https or on localhost");
+    return await navigator.storage.getDirectory();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new AerieError(
+      "bundle.no-storage",
+      `This browser keeps no files for this page (${reason}): open it by https, outside of a private window`,
+      { cause },
+    );
   }
 }
 

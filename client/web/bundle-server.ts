@@ -44,6 +44,34 @@ export async function openTransfer(
   return { begin, body };
 }
 
+/** The bytes of a transfer as they come. Whoever stops iterating ends it. */
+export async function* pieces(
+  file: string,
+  body: ReadableStream<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const reader = body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read().catch((cause) => {
+        signal?.throwIfAborted();
+        throw interrupted(file, cause);
+      });
+      if (done) return;
+      yield value as Uint8Array<ArrayBuffer>;
+    }
+  } finally {
+    reader.cancel().catch(() => undefined); // left early: nobody waits for the rest
+  }
+}
+
+export const interrupted = (file: string, cause?: unknown): AerieError =>
+  new AerieError(
+    "bundle.interrupted",
+    `The download broke off in ${file}: start again; what has come stays and is not fetched twice`,
+    { cause },
+  );
+
 async function request(url: string, headers: Headers, signal: AbortSignal | undefined): Promise<Response> {
   let response: Response;
   try {

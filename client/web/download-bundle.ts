@@ -5,7 +5,7 @@ import { readManifest } from "../../shared/checkpoint/bundle-reader.ts";
 import { readExactly } from "../../shared/checkpoint/byte-source.ts";
 import { AerieError, CheckpointError } from "../../shared/errors.ts";
 import { type BundleCache, type CachedBundle, manifestFolder } from "./bundle-cache.ts";
-import { type BundleServer, openTransfer } from "./bundle-server.ts";
+import { type BundleServer, openTransfer, pieces } from "./bundle-server.ts";
 import { downloadFile } from "./download-file.ts";
 import type { BundleProgress } from "./progress.ts";
 import { sha256Hasher } from "./sha256.ts";
@@ -18,7 +18,7 @@ export interface DownloadOptions {
 export interface DownloadedBundle {
   readonly manifest: Manifest;
   readonly folder: CachedBundle;
-  /** The server could not be asked: this is the version that was here. */
+  /** The server did not say what it has now: this is the version that was here. */
   readonly isOffline: boolean;
 }
 
@@ -32,7 +32,7 @@ export async function downloadBundle(
   try {
     bytes = await fetchManifest(server, options.signal);
   } catch (error) {
-    const complete = isUnreachable(error) ? await completeVersion(cache) : null;
+    const complete = isOutOfReach(error) ? await completeVersion(cache) : null;
     if (complete) return { ...complete, isOffline: true };
     throw error;
   }
@@ -51,26 +51,23 @@ export async function downloadBundle(
   return { manifest, folder, isOffline: false };
 }
 
-const isUnreachable = (error: unknown) => error instanceof AerieError && error.code === "bundle.unreachable";
+/** The server can't say what it has now. A refusal is another matter: who may not have the model any more is told so. */
+const isOutOfReach = (error: unknown) =>
+  error instanceof AerieError && ["bundle.unreachable", "bundle.server", "bundle.busy"].includes(error.code);
 
 const MAX_MANIFEST_BYTES = 4 * 2 ** 20; // as `readManifest` allows
 
 async function fetchManifest(server: BundleServer, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const { body } = await openTransfer(server, MANIFEST_FILE, 0, null, signal);
-  const reader = body.getReader();
-  const parts: Uint8Array[] = [];
+  const parts: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    parts.push(value);
-    length += value.length;
-    if (length > MAX_MANIFEST_BYTES) {
-      await reader.cancel();
+  for await (const piece of pieces(MANIFEST_FILE, body, signal)) {
+    length += piece.length;
+    if (length > MAX_MANIFEST_BYTES)
       throw new CheckpointError("bytes", `${MANIFEST_FILE} has more than ${MAX_MANIFEST_BYTES} bytes`);
-    }
+    parts.push(piece);
   }
-  return new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
 /** The version that was completed here, if all of it is still here. */

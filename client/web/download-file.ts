@@ -5,7 +5,7 @@ import type { BundledFile } from "../../shared/checkpoint/bundle-manifest.ts";
 import type { Hasher } from "../../shared/checkpoint/hasher.ts";
 import { AerieError } from "../../shared/errors.ts";
 import { type CachedBundle, nameOf } from "./bundle-cache.ts";
-import { type BundleServer, openTransfer } from "./bundle-server.ts";
+import { type BundleServer, interrupted, openTransfer, pieces } from "./bundle-server.ts";
 import { sha256Hasher } from "./sha256.ts";
 
 // Bytes read at a time to hash what came before.
@@ -87,26 +87,6 @@ function hashed(handle: FileSystemSyncAccessHandle, length: number): Hasher {
   return hasher;
 }
 
-async function* pieces(
-  file: string,
-  body: ReadableStream<Uint8Array>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const reader = body.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read().catch((cause) => {
-        signal?.throwIfAborted();
-        throw interrupted(file, cause);
-      });
-      if (done) return;
-      yield value as Uint8Array<ArrayBuffer>;
-    }
-  } finally {
-    reader.cancel().catch(() => undefined); // left early: nobody waits for the rest
-  }
-}
-
 function append(
   handle: FileSystemSyncAccessHandle,
   piece: Uint8Array<ArrayBuffer>,
@@ -125,10 +105,3 @@ function append(
       `The browser has no room for ${totalBytes - at} more bytes of this model: free disk space, or remove other sites' data, and start again`,
     );
 }
-
-const interrupted = (file: string, cause?: unknown): AerieError =>
-  new AerieError(
-    "bundle.interrupted",
-    `The download broke off in ${file}: start again; what has come stays and is not fetched twice`,
-    { cause },
-  );

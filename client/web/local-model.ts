@@ -1,13 +1,14 @@
 /** A model that runs in this browser, from a server's bundle: download, cache, check, load. */
 
-import { streamBytes } from "../../shared/checkpoint/bundle-manifest.ts";
+import { type Manifest, streamBytes } from "../../shared/checkpoint/bundle-manifest.ts";
 import { companionFiles } from "../../shared/checkpoint/bundle-reader.ts";
+import type { Folder } from "../../shared/checkpoint/byte-source.ts";
 import type { Model } from "../../shared/engine.ts";
 import { TokenizerError } from "../../shared/errors.ts";
 import { loadBundledModel } from "../../shared/load-bundle.ts";
 import { loadTokenizer, TOKENIZER_FILE } from "../../shared/load-tokenizer.ts";
 import type { Tokenizer } from "../../shared/tokenizer/tokenizer.ts";
-import { type BackendKind, chooseBackend } from "./backends.ts";
+import { type BackendKind, type ChosenBackend, chooseBackend } from "./backends.ts";
 import type { BundleServer } from "./bundle-server.ts";
 import { withLocalBundle } from "./local-bundle.ts";
 import type { LoadProgress } from "./progress.ts";
@@ -33,26 +34,34 @@ export interface LocalModelOptions {
 
 /** For dedicated workers. Errors say what to do; cancelling keeps what was downloaded. */
 export async function openLocalModel(server: BundleServer, options: LocalModelOptions = {}): Promise<LocalModel> {
-  const { signal, onProgress } = options;
   const chosen = await chooseBackend(options.backend);
-  const { line: backend, createBackend, close } = chosen;
-  const loaded = await withLocalBundle(
-    server,
-    async (folder, manifest) => {
-      const text = await loadTokenizer(companionFiles(folder, manifest, sha256Hasher));
-      if (!text) throw new TokenizerError(`the bundle has no ${TOKENIZER_FILE}: text needs one`);
-      const model = await loadBundledModel(folder, manifest, createBackend, {
-        createHasher: sha256Hasher,
-        onProgress(doneBytes, totalBytes) {
-          signal?.throwIfAborted();
-          onProgress?.({ kind: "loading", doneBytes, totalBytes });
-        },
-      });
-      const { digest, tensors } = manifest;
-      return { backend, digest, weightBytes: streamBytes(tensors), model, tokenizer: text.tokenizer, close };
+  try {
+    const { signal, onProgress } = options;
+    const use = (folder: Folder, manifest: Manifest) => load(folder, manifest, chosen, options);
+    const loaded = await withLocalBundle(server, use, { signal, onProgress });
+    await chosen.prepare((done, total) => onProgress?.({ kind: "compiling", done, total }));
+    return loaded;
+  } catch (error) {
+    chosen.close();
+    throw error;
+  }
+}
+
+async function load(
+  folder: Folder,
+  manifest: Manifest,
+  { line, createBackend, close }: ChosenBackend,
+  { signal, onProgress }: LocalModelOptions,
+): Promise<LocalModel> {
+  const text = await loadTokenizer(companionFiles(folder, manifest, sha256Hasher));
+  if (!text) throw new TokenizerError(`the bundle has no ${TOKENIZER_FILE}: text needs one`);
+  const model = await loadBundledModel(folder, manifest, createBackend, {
+    createHasher: sha256Hasher,
+    onProgress(doneBytes, totalBytes) {
+      signal?.throwIfAborted();
+      onProgress?.({ kind: "loading", doneBytes, totalBytes });
     },
-    { signal, onProgress },
-  );
-  await chosen.prepare((done, total) => onProgress?.({ kind: "compiling", done, total }));
-  return loaded;
+  });
+  const { digest, tensors } = manifest;
+  return { backend: line, digest, weightBytes: streamBytes(tensors), model, tokenizer: text.tokenizer, close };
 }

@@ -24,6 +24,7 @@ export class Chromium {
       headless: true,
       args: [...args],
     });
+    this.#context.setDefaultTimeout(0); // a test's own time limit is the one that counts
   }
 
   async stop(): Promise<void> {

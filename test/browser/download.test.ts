@@ -116,7 +116,7 @@ describe.skipIf(isSkipped)("a bundle in the browser", () => {
     expect(link.served.at(-1)).toStrictEqual({ file: last.file, from: 0, bytes: last.bytes });
   });
 
-  test("a bundle of two shards: cut off in the second, then the first damaged", { timeout: 120_000 }, async () => {
+  test("a bundle of two shards: cut off in the second, then the first damaged", async () => {
     const { shards } = await putTwoShards(runtime, "two-shards");
     expect(shards.length).toBe(2);
     const [first, second] = shards;
@@ -187,6 +187,19 @@ describe.skipIf(isSkipped)("a bundle in the browser", () => {
     expect((await page.stored())["manifest.json"]).toBeUndefined();
     link.tamper = null;
     expectLoaded(await load(page));
+  });
+
+  test("a server in trouble does not take away what is here, one that refuses does not hand it out again", async () => {
+    const page = await open();
+    expectLoaded(await load(page));
+    for (const status of [429, 503]) {
+      link.status = status;
+      expect(expectLoaded(await load(page)).isOffline, `${status}`).toBe(true);
+    }
+    link.status = 401;
+    expect(await load(page)).toMatchObject({ ok: false, code: "bundle.unauthorized" });
+    link.status = null;
+    expect(expectLoaded(await load(page)).isOffline).toBe(false);
   });
 
   test("a wrong key, a model that is not there, no room, no server: a sentence that says what to do", async () => {

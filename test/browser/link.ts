@@ -28,6 +28,8 @@ export class Link {
   readonly served: Served[] = [];
   /** Changes the bytes of weights on their way. */
   tamper: ((bytes: Buffer) => Buffer) | null = null;
+  /** Answers everything with this status, in place of the server. */
+  status: number | null = null;
   /** Answers every request for a range with the whole file. */
   knowsRanges = true;
   url = "";
@@ -70,6 +72,10 @@ export class Link {
   }
 
   async #forward(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    if (this.status !== null) {
+      outgoing.writeHead(this.status).end();
+      return;
+    }
     const headers = { ...incoming.headers };
     if (!this.knowsRanges) delete headers.range;
     const onward = request(`${this.#target}${incoming.url}`, { method: incoming.method ?? "GET", headers });
