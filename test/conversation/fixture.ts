@@ -16,6 +16,7 @@ import type {
   TurnEvent,
   TurnRequest,
 } from "../../shared/conversation/types.ts";
+import { FaultPoints, InjectedFailure } from "./faults.ts";
 
 export const greedy: SamplingRecord = { ...plainSampling, temperature: 0 };
 
@@ -109,14 +110,26 @@ export interface TestObject {
   clock: number | null;
   wakeTimes: number[];
   segmentTokens: number;
-  /** Resolves once nothing computes any more. */
+  /** Resolves once nothing computes any more; rejects with what a turn or an alarm rejected with, which nobody hears of. */
   settled(): Promise<void>;
+  /** Nothing that computes now is waited for any more. */
+  abandon(): void;
   /** A new instance on the same database, as after an eviction; the old one is not told. */
   open(): ConversationCore;
+  /** The same, with something that fails in it. */
+  openWith(faults: FaultPoints): ConversationCore;
 }
 
+/** How often the platform tries a failed alarm again. */
+const ALARM_TRIES = 6;
+
 export function testObject(sql: Sql, models: ModelSource): TestObject {
-  const work = new Set<Promise<void>>();
+  const work = new Set<Promise<unknown>>();
+  const unheard: unknown[] = [];
+  const track = (promise: Promise<unknown>) => {
+    const heard = promise.catch((error) => void unheard.push(error)).finally(() => work.delete(heard));
+    work.add(heard);
+  };
   const object: TestObject = {
     sql,
     notes: [],
@@ -128,38 +141,50 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
     segmentTokens: Number.POSITIVE_INFINITY,
     async settled() {
       while (work.size > 0) await Promise.all(work);
+      if (unheard.length > 0) throw unheard[0];
     },
-    open() {
+    abandon: () => work.clear(),
+    open: () => object.openWith(new FaultPoints(null)),
+    openWith(faults) {
       const now = () => object.clock ?? Date.now();
-      let instance: ConversationCore | null = null;
+      const opened: { core: ConversationCore | null } = { core: null };
       const host: ConversationHost = {
         object: "0".repeat(64),
         tenant: "default",
-        sql,
-        models,
-        digest: async (bytes) => createHash("sha256").update(bytes).digest("hex"),
-        sign: async (bytes) => new Uint8Array(createHmac("sha256", "key").update(bytes).digest()),
+        sql: faults.sql(sql),
+        models: faults.models(models),
+        digest: faults.call("digest", async (bytes) => createHash("sha256").update(bytes).digest("hex")),
+        sign: faults.call("sign", async (bytes) => new Uint8Array(createHmac("sha256", "key").update(bytes).digest())),
         now,
         sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
         segmentTokens: () => object.segmentTokens,
         wakeAt(milliseconds) {
+          faults.pass("wakeAt");
           object.wakeTimes.push(milliseconds);
-          if (milliseconds <= now()) setTimeout(() => void instance?.wake(), 0);
+          if (milliseconds <= now()) track(ring(() => opened.core?.wake()));
         },
-        keepAlive(promise) {
-          work.add(promise);
-          void promise.finally(() => work.delete(promise));
-        },
-        note: async (note) => void object.notes.push(note),
+        keepAlive: track,
+        note: faults.call("note", async (note) => void object.notes.push(note)),
         report: (what, error) => void object.reports.push(`${what}: ${String(error)}`),
-        forget: async () => {
+        forget: faults.call("forget", async () => {
           await object.forgetting;
           object.forgotten = true;
-        },
+        }),
       };
-      instance = new ConversationCore(host);
-      return instance;
+      opened.core = new ConversationCore(host);
+      return opened.core;
     },
   };
   return object;
+}
+
+async function ring(wake: () => Promise<void> | undefined): Promise<void> {
+  for (let tries = 0; tries < ALARM_TRIES; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, tries));
+    try {
+      return await wake();
+    } catch (error) {
+      if (!(error instanceof InjectedFailure)) throw error;
+    }
+  }
 }

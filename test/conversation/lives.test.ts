@@ -1,41 +1,22 @@
 /** A turn that outlives its instances: what it keeps, what it owes its readers, and when it may be given up or erased. */
 
-import { DatabaseSync } from "node:sqlite";
-import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
-import { openModel, openTextSide } from "../../cli/model-argument.ts";
-import { nodeSql } from "../../cli/node-sql.ts";
-import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
+import type { LoadedModel } from "../../shared/conversation/model-source.ts";
 import { Bell } from "../../shared/conversation/readers.ts";
 import { countIds } from "../../shared/conversation/token-log.ts";
 import type { TurnRequest } from "../../shared/conversation/types.ts";
-import { FaultyObject } from "./faulty-object.ts";
-import { allEvents, finished, request, sampled, sourceOf, type TestObject, testObject, unwrap } from "./fixture.ts";
-import { checkInvariants } from "./invariants.ts";
-
-const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+import { FaultPoints } from "./faults.ts";
+import { allEvents, finished, request, sampled, sourceOf, type TestObject, unwrap } from "./fixture.ts";
+import { loadFledgling, withObject } from "./node-shell.ts";
 
 let loaded: LoadedModel;
 beforeAll(async () => {
-  const model = await openModel(folder, { backend: "wasm", window: "deepmind" });
-  loaded = { id: "fledgling", digest: "d".repeat(64), model, ...(await openTextSide(folder)) };
+  loaded = await loadFledgling();
 });
 
 function turn(options: Partial<TurnRequest> = {}): TurnRequest {
   const logitBias = loaded.model.config.eosIds.map((id) => [id, -100] as const);
   return request(loaded.id, "Tell me a story.", { sampling: { ...sampled, logitBias }, maxTokens: 600, ...options });
-}
-
-async function withObject(models: ModelSource, use: (object: TestObject) => Promise<void>): Promise<void> {
-  const database = new DatabaseSync(":memory:");
-  const object = testObject(nodeSql(database), models);
-  try {
-    await use(object);
-    await object.settled();
-    expect(checkInvariants(object.sql)).toStrictEqual([]);
-  } finally {
-    database.close();
-  }
 }
 
 /** Reads on in a new instance until the log has `ids` more ids; that instance is then forgotten. */
@@ -107,19 +88,14 @@ test("an instance that was replaced between two choices does not begin the secon
   const asked = turn({ maxTokens: 40, choices: 2 });
   let at = 3; // behind the schema
   for (let hasFired = true; hasFired; at += 7) {
-    const database = new DatabaseSync(":memory:");
-    try {
-      const object = new FaultyObject(nodeSql(database), sourceOf(loaded));
-      const replace = () => void Promise.resolve().then(() => object.open().core.response(1));
-      const first = object.open({ at, kind: replace });
-      await first.core.turn(asked, { quiet: true });
+    await withObject(sourceOf(loaded), async (object) => {
+      const replace = () => void Promise.resolve().then(() => object.open().response(1));
+      const faults = new FaultPoints({ at, kind: replace });
+      await object.openWith(faults).turn(asked, { quiet: true });
       await object.settled();
       expect(object.reports, `replaced at point ${at}`).toStrictEqual([]); // once: UNIQUE constraint failed: log.id
-      expect(checkInvariants(object.sql)).toStrictEqual([]);
-      hasFired = first.storage.hasFired;
-    } finally {
-      database.close();
-    }
+      hasFired = faults.hasFired;
+    });
   }
   expect(at).toBeGreaterThan(40);
 });
