@@ -166,7 +166,7 @@ export function collectParts(sql: Sql): void {
   }
 }
 
-/** A checkpoint that can't be read any more says so here, before it is rebuilt from the log. */
+/** A checkpoint that can't be read any more, and can't be rebuilt. */
 export class CheckpointLost extends AerieError {
   constructor(node: number) {
     super("conversation.checkpoint", `the checkpoint of response ${node} is damaged and has no log to be rebuilt from`);

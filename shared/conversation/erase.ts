@@ -1,8 +1,8 @@
 /** Erasing text, and everything that was computed from it. */
 
 import { collectParts, deleteCheckpoint } from "./checkpoints.ts";
-import { findNode, type Node, pathUp } from "./nodes.ts";
-import { systemOf, systemText } from "./prompt.ts";
+import { findNode, isFinished, type Node, pathUp } from "./nodes.ts";
+import { systemOf, systemText, withoutInstructions } from "./prompt.ts";
 import type { Sql } from "./sql.ts";
 import { deleteIds, deletePromptIds } from "./token-log.ts";
 
@@ -85,6 +85,13 @@ function systemBehind(before: SystemText, { status, instructions, input }: Node)
 
 function systemThrough(sql: Sql, id: number | null): SystemText {
   const path: number[] = [];
-  for (const node of pathUp(sql, id)) path.push(node.id);
-  return path.reverse().reduce((before, at) => systemBehind(before, findNode(sql, at) as Node), NO_SYSTEM);
+  let start = NO_SYSTEM;
+  for (const node of pathUp(sql, id)) {
+    const { instructions, system } = node;
+    // Its messages need not say it: an imported state may have come without them.
+    if (isFinished(node)) start = { instructions, said: withoutInstructions(system, instructions) };
+    if (isFinished(node)) break;
+    path.push(node.id);
+  }
+  return path.reverse().reduce((before, at) => systemBehind(before, findNode(sql, at) as Node), start);
 }

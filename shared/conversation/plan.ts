@@ -1,10 +1,18 @@
 /** What a turn has to process: which log it continues, from which checkpoint, and the ids it adds. */
 
-import { type FoundCheckpoint, findCheckpoint } from "./checkpoints.ts";
 import type { LoadedModel } from "./model-source.ts";
-import { findNode, isFinished, logEnd, type Node, type NodeLog, pathUp } from "./nodes.ts";
-import { encodeConversation, encodeFollowUp, isUniform, PromptError, systemOf, systemText } from "./prompt.ts";
+import { isFinished, logEnd, type Node, pathUp } from "./nodes.ts";
+import {
+  encodeConversation,
+  encodeFollowUp,
+  isUniform,
+  PromptError,
+  systemOf,
+  systemText,
+  withoutInstructions,
+} from "./prompt.ts";
 import { RefusedError } from "./refusal.ts";
+import { nearestCheckpoint } from "./replay.ts";
 import type { Sql } from "./sql.ts";
 import { readIds } from "./token-log.ts";
 import type { InputItem, TurnRequest } from "./types.ts";
@@ -36,8 +44,8 @@ export function planTurn(sql: Sql, loaded: LoadedModel, parent: Node | null, req
   if (base?.log && base.log.digest === loaded.digest && !base.log.isCut && system === base.system) {
     const { log } = base;
     const replyIds = [...readIds(sql, base.id, log.promptLength, log.promptLength + (log.kept ?? 0)), ...log.tail];
-    const said = isUniform(loaded) ? lastUserItem(base) : null;
-    const promptIds = encodeFollowUp(loaded, system, said ?? itemsBeforeReply(sql, base), replyIds, next);
+    const before = isUniform(loaded) ? [lastUserItem(base)] : itemsBeforeReply(sql, base);
+    const promptIds = encodeFollowUp(loaded, system, before, replyIds, next);
     if (promptIds) {
       checkLength(promptIds);
       return { instructions, system, logParent: base.id, start: logEnd(log), promptIds };
@@ -69,11 +77,6 @@ function checkLength(promptIds: readonly number[]): void {
     );
 }
 
-function withoutInstructions(system: string, instructions: string | null): string {
-  if (!instructions) return system;
-  return system === instructions ? "" : system.slice(instructions.length + 2);
-}
-
 /** The last node with a reply, from `parent` on, and the messages that came after it. */
 function messagesSince(sql: Sql, parent: Node | null): { pending: InputItem[]; base: Node | null } {
   const pending: InputItem[] = [];
@@ -89,10 +92,12 @@ const isVerbatim = (node: Node | null): boolean => node?.log != null && !node.lo
 
 const said = ({ input }: Node): InputItem[] => input.filter((item) => item !== null);
 
-/** For a template that treats every exchange alike, this stands for the whole conversation. */
-function lastUserItem(base: Node): InputItem[] | null {
-  const last = said(base).findLast(({ role }) => role === "user");
-  return last ? [last] : null;
+/**
+ * For a template that treats every exchange alike, this stands for the whole conversation; any message does where none is
+ * known, behind a state that came without its messages.
+ */
+function lastUserItem(base: Node): InputItem {
+  return said(base).findLast(({ role }) => role === "user") ?? { role: "user", content: "" };
 }
 
 /** Everything said from the root to a node, its reply included. */
@@ -109,27 +114,3 @@ function itemsBeforeReply(sql: Sql, node: Node): InputItem[] {
 /** Nobody continues what failed, however much of it was said. */
 const reply = (node: Node): InputItem[] =>
   node.output && isFinished(node) ? [{ role: "assistant", content: node.output }] : [];
-
-/** The nearest checkpoint at or before the end of a node's log, along the logs that it continues. */
-export function nearestCheckpoint(sql: Sql, node: number, digest: string): FoundCheckpoint | null {
-  for (let at: number | null = node; at !== null; ) {
-    const found = findCheckpoint(sql, at);
-    if (found?.digest === digest) return found;
-    at = findNode(sql, at)?.log?.logParent ?? null;
-  }
-  return null;
-}
-
-/** The ids of the log that ends with a node's, from an absolute position on. A running node's log ends with its last id. */
-export function logFrom(sql: Sql, node: number, position: number): number[] {
-  const pieces: number[][] = [];
-  for (let at: number | null = node; at !== null; ) {
-    const { log } = findNode(sql, at) as Node & { log: NodeLog };
-    const length = log.kept === null ? Number.POSITIVE_INFINITY : log.promptLength + log.kept;
-    const from = Math.max(0, position - log.start);
-    pieces.unshift([...readIds(sql, at, from, length), ...log.tail.slice(Math.max(0, from - length))]);
-    if (log.start <= position) break;
-    at = log.logParent;
-  }
-  return pieces.flat();
-}

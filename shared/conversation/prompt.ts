@@ -21,6 +21,12 @@ export const systemText = (...texts: readonly (string | null | undefined)[]): st
 export const systemOf = (items: readonly InputItem[]): string =>
   systemText(...items.filter(({ role }) => role === "system").map(({ content }) => content));
 
+/** What is left of a log's system text without the instructions that it begins with. */
+export function withoutInstructions(system: string, instructions: string | null): string {
+  if (!instructions) return system;
+  return system === instructions ? "" : system.slice(instructions.length + 2);
+}
+
 /**
  * Items as a chat template takes them: turns that alternate. Neighbours of the same role become one message, paragraph by
  * paragraph; system items are not here, they are folded in once at the beginning.

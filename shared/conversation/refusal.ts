@@ -1,8 +1,10 @@
 /** Errors as data: what crosses an RPC boundary keeps its status and sentence, and nothing else of an error. */
 
 import { AerieError, OptionError } from "../errors.ts";
+import { CheckpointLost } from "./checkpoints.ts";
 import { BusyError, ModelError } from "./model-source.ts";
 import { PromptError } from "./prompt.ts";
+import { LogLost } from "./replay.ts";
 import type { Answer, Refusal } from "./types.ts";
 
 /** Thrown inside the core; becomes the `Answer` of a port. */
@@ -42,6 +44,13 @@ export function refusalOf(error: unknown): Refusal | null {
     const [status, code] = modelRefusals[error.code] ?? [503, "model_unavailable"];
     return { status, code, message: error.message, param: "model" };
   }
+  if (error instanceof CheckpointLost || error instanceof LogLost)
+    return {
+      status: 500,
+      code: "state_lost",
+      message: `${error.message}: begin a conversation from its messages`,
+      param: null,
+    };
   if (error instanceof PromptError) return invalid(error.message, "input");
   if (error instanceof OptionError) {
     const param = snakeCase(error.param); // as the wire spells it

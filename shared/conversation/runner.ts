@@ -9,19 +9,11 @@ import { AerieError } from "../errors.ts";
 import { generate } from "../generate.ts";
 import { OutputText } from "../output-text.ts";
 import { REPETITION_WINDOW } from "../sampler/context.ts";
-import {
-  type Basis,
-  CheckpointLost,
-  type Digest,
-  loadCheckpoint,
-  NO_BASIS,
-  prepareCheckpoint,
-  writeCheckpoint,
-} from "./checkpoints.ts";
+import { type Basis, type Digest, NO_BASIS, prepareCheckpoint, writeCheckpoint } from "./checkpoints.ts";
 import { changeMeta } from "./meta.ts";
 import type { Admission, LoadedModel } from "./model-source.ts";
 import { findNode, type Node, type NodeLog, packUsage, type StoredRequest } from "./nodes.ts";
-import { logFrom, nearestCheckpoint } from "./plan.ts";
+import { logBetween, logFrom, nearestState } from "./replay.ts";
 import { toLogprobRecord, toSamplingOptions } from "./sampling-record.ts";
 import type { Sql } from "./sql.ts";
 import type { UsageTotals } from "./tenant-types.ts";
@@ -169,27 +161,18 @@ class ResponseRun {
   /** The newest state that a checkpoint holds. */
   async #restore(): Promise<void> {
     const { sql, digest } = this.#host;
-    const { model, digest: modelDigest } = this.#loaded;
-    const found = nearestCheckpoint(sql, this.#node.id, modelDigest);
-    const saved = found && (await loadCheckpoint(sql, found, model.stateLayout, digest));
-    if (found && !saved) {
-      // Damaged: the log can rebuild it, unless the checkpoint is all there is.
-      if (found.pinned) throw new CheckpointLost(found.node);
-      sql.exec("DELETE FROM checkpoint WHERE node = ?", found.node);
-      return this.#restore();
-    }
-    if (found && saved) {
-      this.#state = restoreState(model, saved);
-      this.#basis = found;
-      if (found.node === this.#node.id) this.#processedBefore = this.#node.processed;
-      this.#cached = saved.position - this.#processedBefore;
-    }
+    const known = await nearestState(sql, this.#node.id, this.#loaded, digest);
+    if (!known) return;
+    this.#state = restoreState(this.#loaded.model, known.saved);
+    this.#basis = known.found;
+    if (known.found.node === this.#node.id) this.#processedBefore = this.#node.processed;
+    this.#cached = known.saved.position - this.#processedBefore;
   }
 
   /** Processes what the log has beyond the state. Returns the logits behind it, or null where the output is over already. */
   async #catchUp(logged: readonly number[]): Promise<Float32Array | null> {
     const isOver = this.#output.ended !== null || logged.length >= this.#request.maxTokens;
-    const ids = logFrom(this.#host.sql, this.#node.id, this.#state.position);
+    const ids = logBetween(this.#host.sql, this.#node.id, this.#state.position, this.#promptEnd + logged.length);
     const held = this.#output.settled < logged.length && this.#request.stop.length > 0;
     const end = isOver || held ? this.#promptEnd + this.#output.settled : this.#promptEnd + logged.length;
     const upTo = Math.max(0, end - this.#state.position);

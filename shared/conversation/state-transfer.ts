@@ -1,7 +1,7 @@
 /** A conversation's state out of the database into a file, and back. */
 
 import { createState, prefill, restoreState, type SavedState, saveState } from "../engine.ts";
-import { loadCheckpoint, NO_BASIS, prepareCheckpoint, writeCheckpoint } from "./checkpoints.ts";
+import { NO_BASIS, prepareCheckpoint, writeCheckpoint } from "./checkpoints.ts";
 import type { ConversationHost } from "./conversation.ts";
 import { ensureMeta } from "./meta.ts";
 import type { Admission, LoadedModel } from "./model-source.ts";
@@ -15,14 +15,15 @@ import {
   nextNodeId,
   type StoredRequest,
 } from "./nodes.ts";
-import { allItems, logFrom, nearestCheckpoint } from "./plan.ts";
+import { allItems } from "./plan.ts";
 import { RefusedError } from "./refusal.ts";
+import { logBetween, logFrom, nearestState } from "./replay.ts";
 import { plainSampling } from "./sampling-record.ts";
 import { MAX_ITEMS_BYTES, readStateFile, type Sections, type StateHeader, writeStateFile } from "./state-file.ts";
 import { appendIds, fromBytes, MAX_NODE_TOKENS, toBytes } from "./token-log.ts";
 import type { InputItem } from "./types.ts";
 
-type Host = Pick<ConversationHost, "sql" | "models" | "digest" | "sign" | "tenant" | "now">;
+type Host = Pick<ConversationHost, "sql" | "models" | "digest" | "sign" | "tenant" | "now" | "segmentTokens">;
 
 export async function exportState(host: Host, head: number | null): Promise<ReadableStream<Uint8Array>> {
   const node = head === null ? null : findNode(host.sql, head);
@@ -69,21 +70,39 @@ export async function exportState(host: Host, head: number | null): Promise<Read
   });
 }
 
-/** The state at the end of a node's log: from its checkpoint, or by replay from the nearest one. */
+/**
+ * The state at the end of a node's log: from its checkpoint, or by replay from the nearest one. A long replay is cut into
+ * segments as a turn is; each call computes one and keeps it, so that whoever asks again gets there.
+ */
 async function stateAt(host: Host, loaded: LoadedModel, node: Node, end: number): Promise<SavedState> {
+  const { sql, digest } = host;
   const { model } = loaded;
-  const found = nearestCheckpoint(host.sql, node.id, loaded.digest);
-  const saved = found && (await loadCheckpoint(host.sql, found, model.stateLayout, host.digest));
-  if (saved?.position === end) return saved;
+  const known = await nearestState(sql, node.id, loaded, digest);
+  if (known?.saved.position === end) return known.saved;
   const admission = host.models.admit(loaded);
+  let saved: SavedState;
   try {
-    const state = saved ? restoreState(model, saved) : createState(model);
-    const ids = logFrom(host.sql, node.id, state.position);
+    const state = known ? restoreState(model, known.saved) : createState(model);
+    const ids = logBetween(sql, node.id, state.position, end).slice(0, host.segmentTokens(loaded));
     await prefill(model, state, ids, { onProgress: () => admission.yieldToEvents() });
-    return await saveState(model, state);
+    saved = await saveState(model, state);
   } finally {
     admission.release();
   }
+  // Parts of another checkpoint may be collected meanwhile: this one shares none.
+  const prepared = await prepareCheckpoint(model.stateLayout, saved, NO_BASIS, digest);
+  sql.transaction(() => {
+    const log = findNode(sql, node.id)?.log; // something before it may have been deleted meanwhile
+    if (log && !log.isCut && log.digest === loaded.digest) writeCheckpoint(sql, node.id, loaded.digest, prepared);
+  });
+  if (saved.position < end)
+    throw new RefusedError(
+      503,
+      "state_rebuilding",
+      `state: it was lost and is being rebuilt from the log, ${saved.position} of ${end} tokens are done: ask again`,
+      { retryAfterSeconds: 1 },
+    );
+  return saved;
 }
 
 /** Writes the file's state as a new root. `place` is told its node within the transaction that writes it: all or nothing. */

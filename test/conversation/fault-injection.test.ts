@@ -203,14 +203,14 @@ async function play({ scenario, scene, database: from }: Prepared, fault: Fault 
     const first = opened && (await hear(scene.act(opened), fault, faults.fired));
     if (fault?.kind === "for ever") object.abandon();
     await object.settled();
-    expect(checkInvariants(object.sql)).toStrictEqual([]);
+    expect(checkInvariants(object.sql, loaded)).toStrictEqual([]);
     const core = object.open();
     await core.wake();
     const acted = first ?? (await scene.act(core));
     await object.settled();
     const after = await scene.after(core);
     await object.settled();
-    expect(checkInvariants(object.sql)).toStrictEqual([]);
+    expect(checkInvariants(object.sql, loaded)).toStrictEqual([]);
     expect(object.sql.exec("SELECT id FROM node WHERE status = 'in_progress'")).toStrictEqual([]);
     return { acted, after, passed: faults.passed, hasFired: faults.hasFired };
   } finally {

@@ -18,6 +18,11 @@ import type {
 } from "../../shared/conversation/types.ts";
 import { FaultPoints, InjectedFailure } from "./faults.ts";
 
+export const digest = async (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+/** Of a deployment whose key is "key". */
+export const sign = async (bytes: Uint8Array) => new Uint8Array(createHmac("sha256", "key").update(bytes).digest());
+
 export const greedy: SamplingRecord = { ...plainSampling, temperature: 0 };
 
 export const sampled: SamplingRecord = { ...greedy, temperature: 1, seed: "20261122" };
@@ -153,8 +158,8 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
         tenant: "default",
         sql: faults.sql(sql),
         models: faults.models(models),
-        digest: faults.call("digest", async (bytes) => createHash("sha256").update(bytes).digest("hex")),
-        sign: faults.call("sign", async (bytes) => new Uint8Array(createHmac("sha256", "key").update(bytes).digest())),
+        digest: faults.call("digest", digest),
+        sign: faults.call("sign", sign),
         now,
         sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
         segmentTokens: () => object.segmentTokens,

@@ -3,22 +3,28 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { readMeta } from "../../shared/conversation/meta.ts";
+import type { LoadedModel } from "../../shared/conversation/model-source.ts";
 import { findNode, isFinished, type Node } from "../../shared/conversation/nodes.ts";
+import { systemOf, systemText, withoutInstructions } from "../../shared/conversation/prompt.ts";
 import { type Sql, unpackNumbers } from "../../shared/conversation/sql.ts";
-import { MAX_NODE_TOKENS } from "../../shared/conversation/token-log.ts";
+import { ringShape } from "../../shared/conversation/state-parts.ts";
+import { MAX_NODE_TOKENS, readIds } from "../../shared/conversation/token-log.ts";
+import { OutputText } from "../../shared/output-text.ts";
 
 /**
  * The list:
  *  1. the log of every node is one piece: its first row begins at 0, every other one where the one before it ends;
  *  2. a running node has its prompt and at most `maxTokens` output ids; a finished one has its prompt and at least the ids it
- *     keeps, a usage that counts them, and a time; a failed one an error; an erased one no text and no ids;
+ *     keeps, a usage that counts them, a time, the text that its ids say, and the system text of its path; a failed one an
+ *     error; an erased one no text and no ids;
  *  3. parents and the nodes whose logs are continued exist, and are older; a log begins where the one it continues ends;
- *  4. a checkpoint's node exists and has a log, its position lies within that log, its parts exist and are what was written;
+ *  4. a checkpoint's node exists and has a log, its position is not behind the end of that log, its parts exist, are what was
+ *     written, have the sizes that the model asks for, and cover the window before the position without a gap;
  *  5. heads of branches exist; there is no row of a log, checkpoint or idempotency key for a node that does not exist;
  *  6. choices of one turn are all there; the row about the object names exactly the nodes that run.
- * Returns what does not hold.
+ * Returns what does not hold. Texts and sizes are the model's to know: they are not looked at without it.
  */
-export function checkInvariants(sql: Sql): string[] {
+export function checkInvariants(sql: Sql, loaded: LoadedModel | null): string[] {
   if (sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'node'").length === 0) return [];
   const problems: string[] = [];
   const expect = (holds: boolean, what: string) => {
@@ -29,8 +35,10 @@ export function checkInvariants(sql: Sql): string[] {
   );
   const lengths = logLengths(sql, nodes, expect);
   for (const node of nodes.values()) checkNode(sql, node, nodes, lengths.get(node.id) ?? 0, expect);
+  checkSystem(nodes, expect);
+  if (loaded) for (const node of nodes.values()) checkText(sql, node, loaded, expect);
   for (const id of lengths.keys()) expect(nodes.has(id), `log ${id}: there is no such node`);
-  checkCheckpoints(sql, nodes, expect);
+  checkCheckpoints(sql, nodes, loaded, expect);
   for (const { id, head } of sql.exec("SELECT id, head FROM branch"))
     expect(head === null || nodes.has(head as number), `branch ${id}: its head ${head} does not exist`);
   for (const { nodes: list } of sql.exec("SELECT nodes FROM idempotency"))
@@ -75,7 +83,7 @@ function checkNode(sql: Sql, node: Node, nodes: ReadonlyMap<number, Node>, ids: 
   const name = `node ${id} (${status})`;
   expect(node.parent === null || (nodes.has(node.parent) && node.parent < id), `${name}: its parent ${node.parent}`);
   if (status === "erased") {
-    const [row] = sql.exec("SELECT request, output, tail FROM node WHERE id = ?", id);
+    const [row] = sql.exec("SELECT request, output, error, tail FROM node WHERE id = ?", id);
     expect(Object.values(row).every((value) => value === null) && node.input.length === 0, `${name}: has text left`);
     expect(ids === 0 && log === null, `${name}: has ${ids} ids left`);
     return;
@@ -99,7 +107,9 @@ function checkNode(sql: Sql, node: Node, nodes: ReadonlyMap<number, Node>, ids: 
   if (isFinished(node)) {
     expect(node.completedAt !== null, `${name}: has no end`);
     if (log && !log.isCut) {
-      expect(log.kept !== null && ids >= log.promptLength + log.kept, `${name}: ${ids} ids, keeps ${log.kept}`);
+      const isWithoutLog = ids === 0 && sql.exec("SELECT pinned FROM checkpoint WHERE node = ?", id)[0]?.pinned === 1;
+      const isThere = log.kept !== null && (ids >= log.promptLength + log.kept || isWithoutLog);
+      expect(isThere, `${name}: ${ids} ids, keeps ${log.kept}`);
       const output = ids - log.promptLength;
       expect(!usage || usage.outputTokens === output, `${name}: ${output} output ids, usage ${usage?.outputTokens}`);
       expect(
@@ -112,7 +122,39 @@ function checkNode(sql: Sql, node: Node, nodes: ReadonlyMap<number, Node>, ids: 
   if (node.choice > 0) expect(nodes.has(id - node.choice), `${name}: its first choice does not exist`);
 }
 
-function checkCheckpoints(sql: Sql, nodes: ReadonlyMap<number, Node>, expect: Expect): void {
+/**
+ * Instructions first, then what was said as the system from the root on; what an import brought along may be unknown. A
+ * tombstone has those of the response before it, and nothing of its own.
+ */
+function checkSystem(nodes: ReadonlyMap<number, Node>, expect: Expect): void {
+  const heard = new Map<number | null, string>();
+  for (const node of [...nodes.values()].sort((a, b) => a.id - b.id)) {
+    const said = systemText(heard.get(node.parent), systemOf(node.input.filter((item) => item !== null)));
+    const isImported = isFinished(node) && node.usage === null;
+    heard.set(node.id, isImported ? withoutInstructions(node.system, node.instructions) : said);
+    const inForce = nodes.get(node.parent ?? 0)?.instructions ?? null;
+    if (node.status === "erased")
+      expect(node.instructions === inForce, `node ${node.id}: erased, its instructions are ${node.instructions}`);
+    if ((isFinished(node) && !isImported) || node.status === "erased")
+      expect(node.system === systemText(node.instructions, said), `node ${node.id}: its system text is ${node.system}`);
+  }
+}
+
+function checkText(sql: Sql, { id, status, output, request, log, usage }: Node, loaded: LoadedModel, expect: Expect) {
+  const isOver = status === "completed" || status === "incomplete" || status === "cancelled";
+  if (!isOver || !usage || !log || !request || log.digest !== loaded.digest) return;
+  const text = new OutputText(loaded.tokenizer, { stop: request.stop, eosIds: loaded.model.config.eosIds });
+  const said = readIds(sql, id, log.promptLength).map((token) => text.push(token));
+  const whole = said.join("") + text.end();
+  expect(output === whole, `node ${id}: its text is ${JSON.stringify(output)}, its ids say ${JSON.stringify(whole)}`);
+}
+
+function checkCheckpoints(
+  sql: Sql,
+  nodes: ReadonlyMap<number, Node>,
+  loaded: LoadedModel | null,
+  expect: Expect,
+): void {
   const parts = new Map(
     sql.exec("SELECT id, sha256, bytes FROM part").map((row) => {
       const isIntact = createHash("sha256")
@@ -137,10 +179,23 @@ function checkCheckpoints(sql: Sql, nodes: ReadonlyMap<number, Node>, expect: Ex
       const next = segments[at + 1]?.[0] ?? position;
       expect(start + positions === next, `${name}: segment ${at} ends at ${start + positions}, expected ${next}`);
     }
+    if (loaded && row.digest === loaded.digest) {
+      const { stateLayout } = loaded.model;
+      const { window, bytesPerPosition } = ringShape(stateLayout);
+      const first = Math.max(0, position - window);
+      const begins = segments[0]?.[0] ?? position;
+      expect(begins <= first, `${name}: its segments begin at ${begins}, the window at ${first}`);
+      for (const [start, positions, part] of segments) {
+        const bytes = parts.get(part);
+        expect(bytes === positions * bytesPerPosition, `${name}: segment ${start} of ${positions} has ${bytes} bytes`);
+      }
+      const recurrent = unpackNumbers(row.recurrent).reduce((sum, part) => sum + (parts.get(part) ?? 0), 0);
+      expect(recurrent === stateLayout.recurrentBytes, `${name}: ${recurrent} bytes of its recurrent part`);
+    }
     if (!log) continue;
+    // A replay that is cut into segments leaves states of earlier positions, and so does a cancel in the middle of a prompt.
     const end =
       log.kept === null ? Number.POSITIVE_INFINITY : log.start + log.promptLength + log.kept + log.tail.length;
-    expect(position >= log.start && position <= end, `${name}: position ${position} lies outside its log`);
-    if (log.kept !== null) expect(position === end, `${name}: position ${position}, its log ends at ${end}`);
+    expect(position > 0 && position <= end, `${name}: position ${position}, its log ends at ${end}`);
   }
 }

@@ -39,6 +39,6 @@ export function withObject(models: ModelSource, use: (object: TestObject) => Pro
     const object = testObject(sql, models);
     await use(object);
     await object.settled();
-    expect(checkInvariants(sql)).toStrictEqual([]);
+    expect(checkInvariants(sql, await models.load(fledgling.id))).toStrictEqual([]);
   });
 }

@@ -86,7 +86,7 @@ test.each([
         const all = await allEvents(unwrap(await (second.core ?? first).events(1, { quiet: false })));
         expect(lasting(all), `replaced at point ${at}`).toStrictEqual(expected);
         await object.settled();
-        expect(checkInvariants(object.sql), `replaced at point ${at}`).toStrictEqual([]);
+        expect(checkInvariants(object.sql, loaded), `replaced at point ${at}`).toStrictEqual([]);
         expect(readMeta(object.sql)?.usage.turns, `replaced at point ${at}`).toBe(1);
         hasFired = faults.hasFired;
       });
@@ -113,7 +113,7 @@ test("an alarm that comes twice at once, late, again or for nothing changes noth
     expect(lasting(await done)).toStrictEqual(expected);
     await instance.wake();
     await object.open().wake(); // late, in the next instance
-    expect(checkInvariants(object.sql)).toStrictEqual([]);
+    expect(checkInvariants(object.sql, loaded)).toStrictEqual([]);
     expect(readMeta(object.sql)?.usage.turns).toBe(1);
   });
 });
@@ -138,7 +138,7 @@ test("an alarm alone goes on with a turn whose instance vanished, in two instanc
     await Promise.all([a.wake(), b.wake(), a.wake()]);
     await object.settled();
     expect(lasting(await allEvents(unwrap(await b.events(1, { quiet: false }))))).toStrictEqual(expected);
-    expect(checkInvariants(object.sql)).toStrictEqual([]);
+    expect(checkInvariants(object.sql, loaded)).toStrictEqual([]);
     expect(readMeta(object.sql)?.usage.turns).toBe(1);
   });
 });
@@ -154,6 +154,6 @@ test("a turn that vanishes with its instance again and again without a new token
       status: "failed",
       error: { code: "server_error" },
     });
-    expect(checkInvariants(object.sql)).toStrictEqual([]);
+    expect(checkInvariants(object.sql, loaded)).toStrictEqual([]);
   });
 });

@@ -225,7 +225,7 @@ class Round {
     return withObjectCopy(this.#o.persist, "Conversation", this.#object, (sql): Phase => {
       const [integrity] = sql.exec("PRAGMA integrity_check");
       if (integrity.integrity_check !== "ok") problem(`integrity_check: ${integrity.integrity_check}`);
-      for (const what of checkInvariants(sql)) problem(`after the kill: ${what}`);
+      for (const what of checkInvariants(sql, null)) problem(`after the kill: ${what}`);
       if (sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'node'").length === 0) return "before begin";
       const [running] = sql.exec("SELECT id FROM node WHERE status = 'in_progress'");
       const node = findNode(sql, (running?.id as number | undefined) ?? 1);
@@ -261,7 +261,7 @@ class Round {
     compareResponses(await followUp(runtime, key, plan, got), reference.followUp, "the follow-up", problem);
     if (this.#object === null) return;
     withObjectCopy(persist, "Conversation", this.#object, (sql) => {
-      for (const what of checkInvariants(sql)) problem(`at the end: ${what}`);
+      for (const what of checkInvariants(sql, null)) problem(`at the end: ${what}`);
       const [{ nodes }] = sql.exec("SELECT COUNT(*) AS nodes FROM node");
       if (nodes !== 2) problem(`${nodes} responses, expected the turn and its follow-up`);
     });
