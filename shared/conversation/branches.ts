@@ -12,7 +12,7 @@ type Metadata = Readonly<Record<string, string>>;
 
 /**
  * Lines of one object. All of them are told to the tenant in each note and lie in one row of its catalogue, 25 bytes each,
- * those that were deleted too.
+ * with a thousand of those that were deleted.
  */
 export const MAX_BRANCHES = 10_000;
 

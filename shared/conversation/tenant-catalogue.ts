@@ -6,6 +6,9 @@ import type { CatalogueNote, CataloguePage, UsageTotals } from "./tenant-types.t
 /** A branch as a catalogue row keeps it, listed or not any more: pages go on behind a branch that was deleted meanwhile. */
 type BranchEntry = [branch: number, createdAt: number, isListed: 0 | 1];
 
+/** Unlisted branches that a row remembers, the last ones: it would outgrow a row's limit if all were kept. */
+const MAX_UNLISTED = 1000;
+
 interface CatalogueRow {
   readonly updatedAt: number;
   readonly expiresAt: number | null;
@@ -115,9 +118,10 @@ export function usageTotals(sql: Sql): UsageTotals {
 function mergeBranches(sql: Sql, note: CatalogueNote, known: CatalogueRow | undefined): BranchEntry[] {
   const entries = new Map(known?.branches.map((entry) => [entry[0], entry]));
   const listed = new Set(note.branches.map(({ branch }) => branch));
-  for (const entry of entries.values()) {
+  for (const entry of [...entries.values()]) {
     if (listed.has(entry[0]) || !entry[2]) continue;
     unlist(sql, note.object, entry);
+    entries.delete(entry[0]); // goes behind those that went before
     entries.set(entry[0], [entry[0], entry[1], 0]);
   }
   for (const { branch, createdAt } of note.branches) {
@@ -128,6 +132,8 @@ function mergeBranches(sql: Sql, note: CatalogueNote, known: CatalogueRow | unde
     sql.exec("INSERT INTO listed (created_at, object, branch) VALUES (?, ?, ?)", place, note.object, branch);
     entries.set(branch, [branch, place, 1]);
   }
+  const unlisted = [...entries.values()].filter((entry) => !entry[2]);
+  for (const [branch] of unlisted.slice(0, -MAX_UNLISTED)) entries.delete(branch);
   return [...entries.values()];
 }
 

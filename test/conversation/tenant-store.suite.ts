@@ -174,6 +174,19 @@ export function tenantStoreSuite(withSql: WithSql): void {
       },
     );
 
+    // Deleted branches stayed in their row for ever: forked and deleted 75,000 times, no note was taken any more.
+    storeTest("remembers the last branches that were deleted, not all of them", async ({ store, sql }) => {
+      const count = 3000;
+      for (let branch = 1; branch <= count; branch++)
+        await store.note(note(1, { updatedAt: START + branch, branches: branches(0, branch) }));
+      const [row] = sql.exec("SELECT branches FROM catalogue");
+      expect(String(row.branches).length).toBeLessThan(25 * 1100);
+      const behind = (branch: number) =>
+        store.conversations({ limit: 9, order: "asc", after: { object: object(1), branch } });
+      expect((await behind(count - 900)).conversations.map(({ branch }) => branch)).toStrictEqual([count]);
+      expect((await behind(1)).conversations).toStrictEqual([]);
+    });
+
     storeTest(
       "forgets: not listed, not an object any more, and a note from before does not bring it back",
       async ({ store, clock }) => {
