@@ -105,7 +105,9 @@ export class BranchOperations {
       eraseNodes(this.#sql, this.#unneeded(this.#line(branch, head), heads));
       this.#touch(this.#seconds());
       const [{ left }] = this.#sql.exec("SELECT COUNT(*) AS left FROM node WHERE status <> 'erased'");
-      return heads.size === 0 && left === 0;
+      const isEmpty = heads.size === 0 && left === 0;
+      if (isEmpty) changeMeta(this.#sql, this.#seconds(), { keep: "nothing" });
+      return isEmpty;
     });
   }
 

@@ -75,16 +75,19 @@ export class ConversationCore implements ConversationPort {
       for (;;) {
         const repeated = this.#repeated(request);
         if (repeated) return this.#begun(repeated, request, options, true);
-        const parent = await this.#parentOf(request);
+        await this.#parentIdle(request);
         const loaded = await this.#host.models.load(request.model);
         toSamplingOptions(request.sampling, loaded.model.config.vocabSize); // refused before anything begins
+        // As it is now: while the model loaded, something of it may have been deleted, or someone went on from there.
+        const parent = this.#parentOf(request);
+        if (parent?.status === "in_progress") continue;
         const plan = planTurn(this.#host.sql, loaded, parent, request);
         checkTexts([plan.instructions, plan.system, JSON.stringify(request.input)]);
         const admission = this.#host.models.admit(loaded);
         let nodes: number[] | null = null;
         try {
           nodes = this.#begin(request, parent, plan, loaded);
-          if (!nodes) continue; // while the model loaded, someone else went on from there
+          if (!nodes) continue; // the same request came twice
           this.#runs.start(nodes, request.whenUnread, loaded, admission);
         } finally {
           if (!nodes) admission.release();
@@ -108,22 +111,25 @@ export class ConversationCore implements ConversationPort {
     return JSON.parse(row.nodes as string) as number[];
   }
 
-  /** What the request continues, once nothing runs there any more. */
-  async #parentOf({ parent }: TurnRequest): Promise<Node | null> {
+  /** What the request continues. */
+  #parentOf({ parent }: TurnRequest): Node | null {
     if (parent.kind === "root") return null;
+    const id = parent.kind === "node" ? parent.node : this.#branches.find(parent.branch).head;
+    if (id === null) return null;
+    const node = findNode(this.#host.sql, id);
+    // Messages without a reply are no response: `response` does not know them either.
+    if (!node || (parent.kind === "node" && (node.status === "erased" || node.status === "items")))
+      throw new RefusedError(404, "previous_response_not_found", `previous_response_id: there is no such response`, {
+        param: "previous_response_id",
+      });
+    return node;
+  }
+
+  /** Resolves once nothing runs there. */
+  async #parentIdle(request: TurnRequest): Promise<void> {
     const deadline = this.#host.now() + BUSY_WAIT_MILLISECONDS;
-    for (;;) {
-      const id = parent.kind === "node" ? parent.node : this.#branches.find(parent.branch).head;
-      if (id === null) return null;
-      const node = findNode(this.#host.sql, id);
-      // Messages without a reply are no response: `response` does not know them either.
-      if (!node || (parent.kind === "node" && (node.status === "erased" || node.status === "items")))
-        throw new RefusedError(404, "previous_response_not_found", `previous_response_id: there is no such response`, {
-          param: "previous_response_id",
-        });
-      if (node.status !== "in_progress") return node;
+    for (let node = this.#parentOf(request); node?.status === "in_progress"; node = this.#parentOf(request))
       await this.#idleUntil(node.id, deadline);
-    }
   }
 
   async #idle(node: number): Promise<void> {
@@ -146,7 +152,7 @@ export class ConversationCore implements ConversationPort {
     stop();
   }
 
-  /** One transaction: from here on the turn can't be lost. null: its place was taken meanwhile. */
+  /** One transaction: from here on the turn can't be lost. null: a request with its idempotency key was there before. */
   #begin(request: TurnRequest, parent: Node | null, plan: TurnPlan, loaded: LoadedModel): number[] | null {
     const { sql } = this.#host;
     const now = Math.floor(this.#host.now() / 1000);
@@ -158,8 +164,6 @@ export class ConversationCore implements ConversationPort {
     return sql.transaction(() => {
       if (this.#isClosing) throw closing();
       if (this.#repeated(request)) return null;
-      if (branch !== null && this.#branches.find(branch).head !== (parent?.id ?? null)) return null;
-      if (parent && findNode(sql, parent.id)?.status !== parent.status) return null;
       const first = nextNodeId(sql);
       const nodes = Array.from({ length: choices }, (_, choice) => first + choice);
       for (const [choice, id] of nodes.entries()) {
@@ -246,6 +250,7 @@ export class ConversationCore implements ConversationPort {
 
   async #expire({ expiresAt }: Meta): Promise<boolean> {
     if (expiresAt === null || 1000 * expiresAt > this.#host.now() || !this.#runs.isIdle) return false;
+    this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS); // should it fail, or this instance vanish meanwhile
     await this.destroy();
     return true;
   }
@@ -363,9 +368,12 @@ export class ConversationCore implements ConversationPort {
 
   deleteBranch(branch: number): Promise<Answer<null>> {
     return answering(async () => {
+      this.#branches.find(branch);
+      this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS);
       const isEmpty = await this.#branches.delete(branch);
-      if (isEmpty) await this.destroy();
-      else await this.#tell();
+      if (!isEmpty) await this.#tell();
+      // What was asked for is done by now. Should the rest fail, the wake-up does it.
+      else await this.destroy().catch((error) => this.#host.report("an empty conversation was not forgotten", error));
       return null;
     });
   }

@@ -58,8 +58,11 @@ export function ensureMeta(sql: Sql, tenant: string, now: number): void {
 }
 
 export interface MetaChange {
-  /** The object is kept for another day, or for 30 if what changed is stored; while it holds a branch, for good. */
-  readonly keep?: "unlisted" | "stored";
+  /**
+   * The object is kept for another day, or for 30 if what changed is stored; while it holds a branch, for good. `nothing`: it
+   * holds nothing any more, and expires now.
+   */
+  readonly keep?: "unlisted" | "stored" | "nothing";
   readonly begun?: readonly number[];
   readonly ended?: readonly number[];
   /** What a response that ended adds to the totals. */
@@ -72,12 +75,13 @@ export function changeMeta(sql: Sql, now: number, { keep, begun = [], ended = []
   if (!meta) return;
   const running = [...meta.running.filter((node) => !ended.includes(node)), ...begun];
   const until = now + (keep === "stored" ? STORED_SECONDS : UNLISTED_SECONDS);
+  const expiresAt = keep === "nothing" ? now : keep ? Math.max(meta.expiresAt ?? 0, until) : meta.expiresAt;
   const isListed = sql.exec("SELECT 1 FROM branch LIMIT 1").length > 0;
   sql.exec(
     `UPDATE meta SET updated_at = ?, note_due = note_due + 1, expires_at = ?, running = ?, turns = turns + ?,
      input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?`,
     now,
-    isListed ? null : keep ? Math.max(meta.expiresAt ?? 0, until) : meta.expiresAt,
+    isListed ? null : expiresAt,
     packNumbers(running),
     usage?.turns ?? 0,
     usage?.inputTokens ?? 0,

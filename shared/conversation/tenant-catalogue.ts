@@ -32,9 +32,9 @@ export function registerObject(sql: Sql, object: string, expiresAt: number): voi
   });
 }
 
-/** true: something was written. Totals only grow; whatever else a note says counts unless a newer one was heard. */
-export function noteObject(sql: Sql, note: CatalogueNote): boolean {
-  return sql.transaction(() => {
+/** Totals only grow; whatever else a note says counts unless a newer one was heard. */
+export function noteObject(sql: Sql, note: CatalogueNote): void {
+  sql.transaction(() => {
     const known = readRow(sql, note.object);
     const usage = known ? largest(known.usage, note.usage) : note.usage;
     const isStale = known && (note.updatedAt < known.updatedAt || note.updatedAt <= (known.forgottenAt ?? -1));
@@ -47,19 +47,17 @@ export function noteObject(sql: Sql, note: CatalogueNote): boolean {
           usage,
           branches: mergeBranches(sql, note, known),
         };
-    if (known && JSON.stringify(known) === JSON.stringify(next)) return false;
+    if (known && JSON.stringify(known) === JSON.stringify(next)) return;
     writeRow(sql, note.object, next);
-    return true;
   });
 }
 
-/** Inside a transaction. The row stays as a tombstone, off the lists; false: there was nothing to forget. */
-export function forgetObject(sql: Sql, object: string, now: number): boolean {
+/** Inside a transaction. The row stays as a tombstone, off the lists. */
+export function forgetObject(sql: Sql, object: string, now: number): void {
   const known = readRow(sql, object);
-  if (!known || known.forgottenAt !== null) return false;
+  if (!known || known.forgottenAt !== null) return;
   for (const entry of known.branches) if (entry[2]) unlist(sql, object, entry);
   writeRow(sql, object, { ...known, forgottenAt: now, branches: known.branches.map(([b, at]) => [b, at, 0]) });
-  return true;
 }
 
 export function listedPage(

@@ -30,7 +30,10 @@ export const UNHEARD_SECONDS = 31 * 24 * 3600;
 export interface TenantStoreOptions {
   /** Milliseconds since 1970. */
   now(): number;
-  /** Asks for `sweep` to be called at that time (seconds since 1970), or earlier if that was asked before. */
+  /**
+   * Asks for `sweep` to be called at that time (seconds since 1970), or earlier if that was asked before. It is asked before
+   * what will have to be swept is written: asked again after a failure, the store may find nothing new to write.
+   */
   wakeAt(seconds: number): void;
 }
 
@@ -81,19 +84,19 @@ export class TenantStore implements TenantPort, PrefixPort {
 
   async register(object: string): Promise<void> {
     const expiresAt = this.#now() + UNHEARD_SECONDS;
-    registerObject(this.#sql, object, expiresAt);
     this.#options.wakeAt(expiresAt + EXPIRY_GRACE_SECONDS);
+    registerObject(this.#sql, object, expiresAt);
   }
 
   async note(note: CatalogueNote): Promise<void> {
-    const isNew = noteObject(this.#sql, note);
-    if (isNew && note.expiresAt !== null) this.#options.wakeAt(note.expiresAt + EXPIRY_GRACE_SECONDS);
+    if (note.expiresAt !== null) this.#options.wakeAt(note.expiresAt + EXPIRY_GRACE_SECONDS);
+    noteObject(this.#sql, note);
   }
 
   async forget(object: string): Promise<void> {
     const now = this.#now();
-    const wasKnown = this.#sql.transaction(() => forgetObject(this.#sql, object, now));
-    if (wasKnown) this.#options.wakeAt(now + TOMBSTONE_SECONDS);
+    this.#options.wakeAt(now + TOMBSTONE_SECONDS);
+    this.#sql.transaction(() => forgetObject(this.#sql, object, now));
   }
 
   /** Behind a conversation that was deleted it goes on for a day; behind one that the catalogue never listed is nothing. */
@@ -122,6 +125,7 @@ export class TenantStore implements TenantPort, PrefixPort {
       if (claimed.request_hash !== requestHash) return "conflict";
       return { object: String(claimed.object), node: claimed.node === null ? null : Number(claimed.node) };
     }
+    this.#options.wakeAt(now + CLAIM_SECONDS);
     this.#sql.exec(
       "INSERT OR REPLACE INTO claims (key, request_hash, object, node, expires_at) VALUES (?, ?, ?, ?, ?)",
       key,
@@ -130,7 +134,6 @@ export class TenantStore implements TenantPort, PrefixPort {
       target.node,
       now + CLAIM_SECONDS,
     );
-    this.#options.wakeAt(now + CLAIM_SECONDS);
     return { object: target.object, node: target.node };
   }
 
@@ -150,6 +153,7 @@ export class TenantStore implements TenantPort, PrefixPort {
   }
 
   async putPrefix(hash: string, target: PrefixTarget, expiresAt: number | null): Promise<void> {
+    if (expiresAt !== null) this.#options.wakeAt(expiresAt);
     this.#sql.exec(
       "INSERT OR REPLACE INTO prefixes (hash, object, node, expires_at) VALUES (?, ?, ?, ?)",
       hash,
@@ -157,7 +161,6 @@ export class TenantStore implements TenantPort, PrefixPort {
       target.node,
       expiresAt,
     );
-    if (expiresAt !== null) this.#options.wakeAt(expiresAt);
   }
 
   /** Reads every prefix in here. An index by object would cost one more row written per turn, as much as a thousand rows read. */

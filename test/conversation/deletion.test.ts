@@ -1,7 +1,7 @@
-/** What is deleted is gone with all that was computed from it, and nothing else is. */
+/** What deleting means to those who read on and go on: what is gone, what stays, what is told. */
 
 import { beforeAll, expect, test } from "vitest";
-import type { LoadedModel } from "../../shared/conversation/model-source.ts";
+import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
 import type { TurnRequest } from "../../shared/conversation/types.ts";
 import { finished, request, sourceOf, unwrap, user } from "./fixture.ts";
 import { loadFledgling, withObject } from "./node-shell.ts";
@@ -38,26 +38,6 @@ test("what an import replaced goes with its conversation; what another one share
   });
 });
 
-// A deleted response between hid what lives behind it: its beginning was erased too, and its state with it.
-test("a conversation that is deleted leaves others what they need, across responses that were deleted before", () =>
-  withObject(sourceOf(loaded), async (object) => {
-    const core = object.open();
-    const { branch } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
-    const say = async (content: string) =>
-      (await finished(await core.turn(turn({ parent: { kind: "branch", branch }, input: [user(content)] }), quiet)))[0];
-    const beginning = await say("marimba");
-    const between = await say("xylophone");
-    await say("glockenspiel");
-    const fork = unwrap(await core.createBranch({ node: beginning.node, items: [], metadata: {} }));
-    unwrap(await core.deleteResponse(between.node));
-    unwrap(await core.deleteBranch(fork.branch));
-    const { items } = unwrap(await core.items(branch, { order: "asc", limit: 10 }));
-    expect(items.flatMap(({ role, content }) => (role === "user" ? [content] : []))).toStrictEqual([
-      "marimba",
-      "glockenspiel",
-    ]);
-  }));
-
 // What waited for a reply was counted as heard already when anything before it was deleted, and said once more.
 test("system text is said once, whatever was deleted before it and whatever failed behind it", () =>
   withObject(sourceOf(loaded), async (object) => {
@@ -82,3 +62,42 @@ test("system text is said once, whatever was deleted before it and whatever fail
     const [third] = await finished(await core.turn(after, quiet));
     expect(system(third.node)).toBe("Rhyme.");
   }));
+
+// The reply was 500, sent again 404, and the empty object stayed with its row in the catalogue.
+test("a deletion is answered though the tenant can't be told, and told when the object is woken", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const core = object.open();
+    const { branch } = unwrap(await core.createBranch({ node: null, items: [user("marimba")], metadata: {} }));
+    object.forgetting = Promise.reject(new Error("the tenant is away"));
+    object.forgetting.catch(() => undefined);
+    object.wakeTimes.length = 0;
+    unwrap(await core.deleteBranch(branch));
+    expect(object).toMatchObject({ forgotten: false, reports: [expect.stringContaining("the tenant is away")] });
+    object.clock = Math.min(...object.wakeTimes);
+    object.forgetting = Promise.resolve();
+    await object.open().wake();
+    expect(object.forgotten).toBe(true);
+  }));
+
+// The turn went on with the system text of the moment when it came, erased meanwhile, and wrote it down again.
+test("a turn does not bring back what was deleted while its model loaded", () => {
+  const models = sourceOf(loaded);
+  let isLoaded: Promise<void> = Promise.resolve();
+  const slow: ModelSource = { ...models, load: (id) => isLoaded.then(() => models.load(id)) };
+  return withObject(slow, async (object) => {
+    const core = object.open();
+    const rule = { role: "system", content: "xylophone" } as const;
+    const { branch } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
+    const parent = { kind: "branch", branch } as const;
+    const [first] = await finished(await core.turn(turn({ parent, input: [rule, user("Hello.")] }), quiet));
+    let go: () => void = () => undefined;
+    isLoaded = new Promise((resolve) => {
+      go = resolve;
+    });
+    const second = core.turn(turn({ parent }), quiet);
+    unwrap(await core.deleteItem(branch, first.node, 0));
+    go();
+    await finished(await second);
+    expect(JSON.stringify(object.sql.exec("SELECT * FROM node"))).not.toContain("xylophone");
+  });
+});

@@ -1,6 +1,6 @@
 /** Whatever an object uses fails, at every single point: the storage, the tenant, the model source; once, or until it is opened again. */
 
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { beforeAll, describe, expect, test } from "vitest";
 import { nodeSql } from "../../cli/node-sql.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
@@ -9,7 +9,7 @@ import type { ResponseRecord, TurnRequest } from "../../shared/conversation/type
 import { type Fault, FaultPoints } from "./faults.ts";
 import { finished, greedy, request, sampled, sourceOf, testObject, unwrap } from "./fixture.ts";
 import { checkInvariants } from "./invariants.ts";
-import { loadFledgling } from "./node-shell.ts";
+import { copyOf, emptyDatabase, loadFledgling } from "./node-shell.ts";
 
 let loaded: LoadedModel;
 let endless: TurnRequest["sampling"]["logitBias"];
@@ -170,26 +170,11 @@ interface Prepared {
 }
 
 async function prepare(scenario: Scenario): Promise<Prepared> {
-  const database = new DatabaseSync(":memory:");
+  const database = emptyDatabase();
   const object = testObject(nodeSql(database), sourceOf(loaded));
   const scene = await scenario.prepare(object.open());
   await object.settled();
   return { scenario, scene, database };
-}
-
-/** SQLite's own count of ids comes with the rows. */
-const tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-
-function copyOf(from: DatabaseSync): DatabaseSync {
-  const to = new DatabaseSync(":memory:");
-  for (const { name, sql } of from.prepare(tables).all()) {
-    to.exec(sql as string);
-    for (const row of from.prepare(`SELECT * FROM ${name}`).all()) {
-      const values = Object.values(row);
-      to.prepare(`INSERT INTO ${name} VALUES (${values.map(() => "?").join(", ")})`).run(...values);
-    }
-  }
-  return to;
 }
 
 /** Runs a scenario with a fault in its middle, then on a new instance, as a client sees it. */

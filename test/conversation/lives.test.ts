@@ -1,12 +1,13 @@
 /** A turn that outlives its instances: what it keeps, what it owes its readers, and when it may be given up or erased. */
 
 import { beforeAll, expect, test } from "vitest";
+import { type FoundCheckpoint, findCheckpoint } from "../../shared/conversation/checkpoints.ts";
 import type { LoadedModel } from "../../shared/conversation/model-source.ts";
 import { Bell } from "../../shared/conversation/readers.ts";
 import { countIds } from "../../shared/conversation/token-log.ts";
 import type { TurnRequest } from "../../shared/conversation/types.ts";
 import { FaultPoints } from "./faults.ts";
-import { allEvents, finished, request, sampled, sourceOf, type TestObject, unwrap } from "./fixture.ts";
+import { allEvents, finished, request, sampled, sourceOf, type TestObject, unwrap, user } from "./fixture.ts";
 import { loadFledgling, withObject } from "./node-shell.ts";
 
 let loaded: LoadedModel;
@@ -83,6 +84,26 @@ test("a cancel that finds no room to write its end is refused, not promised and 
     expect(unwrap(await object.open().response(other.node)).status).toBe("in_progress");
   });
 });
+
+test("a turn that is cancelled in the middle of its prompt leaves a state there, and the next goes on from it", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    object.segmentTokens = 32;
+    const long = turn({ input: [user(Array(60).fill("marimba").join(" "))] });
+    const core = object.open();
+    const [{ node }] = unwrap(await core.turn(long, { quiet: true })).responses;
+    while (findCheckpoint(object.sql, node) === null) await new Promise((resolve) => setTimeout(resolve, 1));
+    const cancelled = unwrap(await core.cancel(node));
+    const { position } = findCheckpoint(object.sql, node) as FoundCheckpoint;
+    const { inputTokens = 0, outputTokens, processedTokens } = cancelled.usage ?? {};
+    expect(position).toBeLessThan(inputTokens);
+    expect({ outputTokens, processedTokens }).toStrictEqual({ outputTokens: 0, processedTokens: position });
+    const next = turn({ parent: { kind: "node", node }, maxTokens: 4 });
+    const [resumed] = await finished(await core.turn(next, { quiet: true }));
+    expect(resumed.usage?.cachedTokens).toBe(position);
+    object.sql.exec("DELETE FROM checkpoint");
+    const [replayed] = await finished(await core.turn(next, { quiet: true }));
+    expect(resumed.output).toBe(replayed.output);
+  }));
 
 test("an instance that was replaced between two choices does not begin the second with its successor's lease", async () => {
   const asked = turn({ maxTokens: 40, choices: 2 });

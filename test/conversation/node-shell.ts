@@ -1,6 +1,6 @@
 /** Conversations on Node's own SQLite, with the small model of the repository. */
 
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { openModel, openTextSide } from "../../cli/model-argument.ts";
@@ -20,11 +20,40 @@ export async function loadFledgling(): Promise<LoadedModel> {
   return { ...fledgling, model, ...(await openTextSide(fledglingFolder)) };
 }
 
+export const emptyDatabase = (): DatabaseSync => new DatabaseSync(":memory:");
+
+/** Every row of every table but SQLite's own: its count of ids comes with the rows. */
+export function dumpOf(
+  database: DatabaseSync,
+): { name: string; sql: string; rows: Record<string, SQLOutputValue>[] }[] {
+  const tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+  return database
+    .prepare(tables)
+    .all()
+    .map((table) => ({
+      name: String(table.name),
+      sql: String(table.sql),
+      rows: database.prepare(`SELECT * FROM ${table.name}`).all(),
+    }));
+}
+
+export function copyOf(from: DatabaseSync): DatabaseSync {
+  const to = emptyDatabase();
+  for (const { name, sql, rows } of dumpOf(from)) {
+    to.exec(sql);
+    for (const row of rows) {
+      const values = Object.values(row);
+      to.prepare(`INSERT INTO ${name} VALUES (${values.map(() => "?").join(", ")})`).run(...values);
+    }
+  }
+  return to;
+}
+
 export const nodeShell: Shell = {
   name: "node:sqlite",
   load: loadFledgling,
   async withSql(use) {
-    const database = new DatabaseSync(":memory:");
+    const database = emptyDatabase();
     try {
       await use(nodeSql(database));
     } finally {

@@ -93,6 +93,22 @@ test("a state goes on without the messages that made it", () =>
     expect(b).toMatchObject({ output: a.output, usage: a.usage });
   }));
 
+// Messages alone were believed: those that a file left out took the system text along when anything behind it was deleted.
+test("system text that came with a state stays when something behind it is deleted", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const core = object.open();
+    const rule = { role: "system", content: "Rhyme." } as const;
+    const { branch } = unwrap(await core.createBranch({ node: null, items: [rule], metadata: {} }));
+    await finished(await core.turn(turn({ parent: { kind: "branch", branch } }), { quiet: true }));
+    const file = await without("items", await bytesOf(unwrap(await core.exportState(branch))));
+    const copy = await talk(core, ["marimba", "xylophone"], file);
+    unwrap(await core.deleteItem(copy.branch, copy.nodes[0], 0));
+    const [{ node }] = await finished(
+      await core.turn(turn({ parent: { kind: "branch", branch: copy.branch } }), { quiet: true }),
+    );
+    expect(object.sql.exec("SELECT system FROM node WHERE id = ?", node)).toStrictEqual([{ system: "Rhyme." }]);
+  }));
+
 describe("a state that was lost", () => {
   // Replay began at position 0 behind an import that has no ids there: a file with a valid MAC and another state in it.
   test("is rebuilt from the nearest one before it, which may have come in a file", () =>
