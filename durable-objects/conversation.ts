@@ -5,7 +5,7 @@ import { createSecrets } from "../shared/api/secrets.ts";
 import { toHex } from "../shared/bytes.ts";
 import { ConversationCore } from "../shared/conversation/conversation.ts";
 import { readTenant } from "../shared/conversation/meta.ts";
-import { type PortCall, refuseCall } from "../shared/conversation/port-call.ts";
+import { beginsAnew, type PortCall, refuseCall } from "../shared/conversation/port-call.ts";
 import type { ConversationPort } from "../shared/conversation/types.ts";
 import { segmentTokens } from "./compute-pace.ts";
 import { durableSql, newCounters, type StorageCounters } from "./durable-sql.ts";
@@ -13,6 +13,9 @@ import { modelHost } from "./model-host.ts";
 import { prefixObjectName } from "./tenant.ts";
 
 const ALARM_RETRY_MS = 60_000;
+
+// A first turn that was refused leaves empty tables, which cost as much as a short conversation: no other may be on its way then.
+const EMPTY_MS = 3600_000;
 
 const HEX_DIGITS = [..."0123456789abcdef"];
 
@@ -35,17 +38,25 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
     method: Method,
     args: Parameters<ConversationPort[Method]>,
   ): Promise<Awaited<ReturnType<ConversationPort[Method]>>> {
-    const core = this.#open(tenant);
-    if (!core) return refuseCall(method);
+    const core = this.#open(tenant, beginsAnew(method, args));
+    if (!core) return refuseCall(method, args);
     const port = core[method].bind(core) as PortCall<Method>;
-    return (await port(...args)) as Awaited<ReturnType<ConversationPort[Method]>>;
+    let isDone = false;
+    try {
+      const answer = (await port(...args)) as Awaited<ReturnType<ConversationPort[Method]>>;
+      isDone = answer?.ok ?? true;
+      return answer;
+    } finally {
+      if (!isDone && readTenant(durableSql(this.ctx.storage)) === null) this.#wakeAt(Date.now() + EMPTY_MS);
+    }
   }
 
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
     try {
       const tenant = readTenant(durableSql(this.ctx.storage));
-      if (tenant !== null) await this.#open(tenant)?.wake();
+      if (tenant === null) await this.#clear();
+      else await this.#open(tenant, false)?.wake();
     } catch (error) {
       // The runtime tries six times, then never again: what is due would stay for ever.
       console.error("what was due was not done", error);
@@ -53,10 +64,13 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
     }
   }
 
-  /** null: the conversation is another tenant's. An id's MAC says so before; this is the second lock. */
-  #open(tenant: string): ConversationCore | null {
+  /**
+   * null: there is no conversation here, and none is begun: what was deleted must not take storage again because somebody
+   * asks for it. Or it is another tenant's: an id's MAC says so before; this is the second lock.
+   */
+  #open(tenant: string, isNew: boolean): ConversationCore | null {
     const sql = durableSql(this.ctx.storage, this.#counters);
-    const owner = this.#core?.tenant ?? readTenant(sql) ?? tenant;
+    const owner = this.#core?.tenant ?? readTenant(sql) ?? (isNew ? tenant : null);
     if (owner !== tenant) return null;
     this.#core ??= { tenant, port: this.#createCore(tenant) };
     return this.#core.port;
@@ -86,12 +100,17 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
         const shards = HEX_DIGITS.map((digit) => TENANTS.get(TENANTS.idFromName(prefixObjectName(tenant, digit))));
         await Promise.all(shards.map((shard) => shard.forgetPrefixes(object)));
         await catalogue().forget(object);
-        this.#alarmAt = null;
-        await storage.deleteAlarm();
-        await storage.deleteAll();
-        this.#core = null; // not before: a new core would accept what is about to be wiped
+        await this.#clear();
       },
     });
+  }
+
+  async #clear(): Promise<void> {
+    const { storage } = this.ctx;
+    this.#alarmAt = null;
+    await storage.deleteAlarm();
+    await storage.deleteAll();
+    this.#core = null; // not before: a new core would accept what is about to be wiped
   }
 
   /** For the operator: what a turn moved in the storage, and whatever else was asked since the one before. */

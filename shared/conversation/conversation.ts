@@ -11,6 +11,7 @@ import { changeMeta, ensureMeta, type Meta, readMeta } from "./meta.ts";
 import { type LoadedModel, ModelError } from "./model-source.ts";
 import { findNode, insertNode, type Node, nextNodeId, type StoredRequest, toRecord } from "./nodes.ts";
 import { planTurn, type TurnPlan } from "./plan.ts";
+import { noParent } from "./port-call.ts";
 import { eventStream, finishedRecord } from "./readers.ts";
 import { answering, RefusedError } from "./refusal.ts";
 import { checkTexts } from "./row-size.ts";
@@ -119,9 +120,7 @@ export class ConversationCore implements ConversationPort {
     const node = findNode(this.#host.sql, id);
     // Messages without a reply are no response: `response` does not know them either.
     if (!node || (parent.kind === "node" && (node.status === "erased" || node.status === "items")))
-      throw new RefusedError(404, "previous_response_not_found", `previous_response_id: there is no such response`, {
-        param: "previous_response_id",
-      });
+      throw new RefusedError(404, noParent.code, noParent.message, noParent);
     return node;
   }
 
