@@ -121,8 +121,8 @@ export interface TestObject {
   abandon(): void;
   /** A new instance on the same database, as after an eviction; the old one is not told. */
   open(): ConversationCore;
-  /** The same, with something that fails in it. */
-  openWith(faults: FaultPoints): ConversationCore;
+  /** The same, with something that fails in it, or hashing that takes its time. */
+  openWith(faults: FaultPoints, hashing?: () => Promise<void>): ConversationCore;
 }
 
 /** How often the platform tries a failed alarm again. */
@@ -150,7 +150,7 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
     },
     abandon: () => work.clear(),
     open: () => object.openWith(new FaultPoints(null)),
-    openWith(faults) {
+    openWith(faults, hashing = async () => undefined) {
       const now = () => object.clock ?? Date.now();
       const opened: { core: ConversationCore | null } = { core: null };
       const host: ConversationHost = {
@@ -158,7 +158,10 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
         tenant: "default",
         sql: faults.sql(sql),
         models: faults.models(models),
-        digest: faults.call("digest", digest),
+        digest: faults.call("digest", async (bytes) => {
+          await hashing();
+          return digest(bytes);
+        }),
         sign: faults.call("sign", sign),
         now,
         sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),

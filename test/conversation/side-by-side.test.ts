@@ -1,12 +1,24 @@
 /** Two instances of one object alive at once, and alarms that come twice, late or for nothing. */
 
 import { beforeAll, expect, test } from "vitest";
+import { findCheckpoint } from "../../shared/conversation/checkpoints.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
 import { readMeta } from "../../shared/conversation/meta.ts";
 import type { LoadedModel } from "../../shared/conversation/model-source.ts";
+import { countIds } from "../../shared/conversation/token-log.ts";
 import type { TurnEvent, TurnRequest } from "../../shared/conversation/types.ts";
 import { FaultPoints } from "./faults.ts";
-import { allEvents, readEvents, request, sampled, sourceOf, type TestObject, unwrap } from "./fixture.ts";
+import {
+  allEvents,
+  finished,
+  readEvents,
+  request,
+  sampled,
+  sourceOf,
+  type TestObject,
+  unwrap,
+  user,
+} from "./fixture.ts";
 import { checkInvariants } from "./invariants.ts";
 import { loadFledgling, withObject } from "./node-shell.ts";
 
@@ -157,3 +169,52 @@ test("a turn that vanishes with its instance again and again without a new token
     expect(checkInvariants(object.sql, loaded)).toStrictEqual([]);
   });
 });
+
+// That it could still write a checkpoint was caught by nothing: what it writes is right, but for where its successor stands.
+test("an instance that was replaced while it hashed a checkpoint does not put it over its successor's", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const expected = lasting(await uninterrupted(turn(), 1e9));
+    object.segmentTokens = 25;
+    let isOver: () => void = () => undefined;
+    const over = new Promise<void>((resolve) => {
+      isOver = resolve;
+    });
+    const faults = new FaultPoints(null);
+    const first = object.openWith(faults, async () => {
+      if (faults.passed.includes("digest")) await over; // the second part that it hashes, and all after
+    });
+    void first.turn(turn(), { quiet: true });
+    while (!faults.passed.includes("digest")) await new Promise((resolve) => setTimeout(resolve, 1));
+    const second = object.open();
+    expect(lasting(await allEvents(unwrap(await second.events(1, { quiet: false }))))).toStrictEqual(expected);
+    const checkpoint = () => object.sql.exec("SELECT position, recurrent, segments FROM checkpoint");
+    const written = checkpoint();
+    isOver();
+    await object.settled();
+    expect(checkpoint()).toStrictEqual(written);
+  }));
+
+// Its parent's checkpoint was one that the policy drops: the parts that it shares went with it, and its own named none.
+test("what a running turn shares with an old state is not collected under it", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const core = object.open();
+    const long = Array(40).fill("marimba").join(" ");
+    let last = 0;
+    for (let at = 1; at <= 10; at++) {
+      const parent = last === 0 ? ({ kind: "root" } as const) : ({ kind: "node", node: last } as const);
+      const said = turn({ parent, input: [user(at === 3 || at === 4 ? long : "More.")], maxTokens: 2 });
+      [{ node: last }] = await finished(await core.turn(said, { quiet: true }));
+    }
+    // The full segment before its end is in no checkpoint that is kept, and in the one that the running turn will write.
+    const { windowSize } = loaded.model.config;
+    expect((findCheckpoint(object.sql, 3)?.position ?? 0) % windowSize).toBeLessThan(20);
+    const begun = unwrap(await core.turn(turn({ parent: { kind: "node", node: 3 }, maxTokens: 30 }), { quiet: false }));
+    const [{ prompt }] = object.sql.exec("SELECT prompt_length AS prompt FROM node WHERE id = 11");
+    while (countIds(object.sql, 11) <= Number(prompt)) await new Promise((resolve) => setTimeout(resolve, 0));
+    await core.wake();
+    await allEvents(begun.events);
+    await object.settled();
+    expect(checkInvariants(object.sql, loaded)).toStrictEqual([]);
+    await core.wake();
+    expect(object.sql.exec("SELECT node FROM checkpoint WHERE node = 3")).toStrictEqual([]);
+  }));
