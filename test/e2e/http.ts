@@ -1,5 +1,8 @@
 /** Requests as a client makes them: JSON in, JSON or server-sent events out. */
 
+/** The same numbers for the same seed. */
+export { mulberry32 as randomOf } from "../ops/seeded.ts";
+
 export type Json = Record<string, unknown>;
 
 /** Ids that end a reply, banned: replies are then as long as they may be. */
@@ -93,14 +96,3 @@ export async function eventsOf(response: Response): Promise<StreamEvent[]> {
 
 export const outputOf = (response: { output: { content: { text: string }[] }[] }): string =>
   response.output[0].content[0].text;
-
-/** A small generator of numbers in [0, 1): the same ones for the same seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -6,9 +6,9 @@ export interface Mutant {
   /** Occurs exactly once in the file. */
   readonly from: string;
   readonly to: string;
+  /** A file of tests, and the name of the one that must fail, or a part of it. */
   readonly caughtBy: string;
-  /** A test's name, where the file has slow others. */
-  readonly only?: string;
+  readonly test: string;
 }
 
 const turns = "test/conversation/turns.test.ts";
@@ -20,6 +20,7 @@ export const mutants: readonly Mutant[] = [
     from: "    this.#flush();\n    this.#output.end();",
     to: "    this.#output.end();",
     caughtBy: turns,
+    test: "a turn has a start, texts in order and an end",
   },
   {
     mistake: "whoever was replaced may go on writing",
@@ -27,6 +28,7 @@ export const mutants: readonly Mutant[] = [
     from: "throw new LeaseLost(this.#node.id);\n  }",
     to: "return;\n  }",
     caughtBy: "test/conversation/side-by-side.test.ts",
+    test: "an instance that was replaced while it hashed a checkpoint",
   },
   {
     mistake: "a stop string stays in the state",
@@ -34,6 +36,7 @@ export const mutants: readonly Mutant[] = [
     from: "if (consumed > kept) {",
     to: "if (consumed > kept + 1000) {",
     caughtBy: turns,
+    test: "behind a stop string the log ends where the text does",
   },
   {
     mistake: "a stop string stays in the log",
@@ -41,6 +44,7 @@ export const mutants: readonly Mutant[] = [
     from: "const kept = isCut ? settled : ids.length;",
     to: "const kept = ids.length;",
     caughtBy: turns,
+    test: "behind a stop string the log ends where the text does",
   },
   {
     mistake: "a new conversation gets the memory of the one before",
@@ -48,6 +52,7 @@ export const mutants: readonly Mutant[] = [
     from: "else bytes.fill(0);",
     to: "",
     caughtBy: "test/conversation/bleed.test.ts",
+    test: "nothing of one conversation gets into another",
   },
   {
     mistake: "a state that leaves its slot is not kept",
@@ -55,6 +60,7 @@ export const mutants: readonly Mutant[] = [
     from: "leaving.outside = this.read(leaving);",
     to: "",
     caughtBy: "test/conversation/bleed.test.ts",
+    test: "nothing of one conversation gets into another",
   },
   {
     mistake: "ids are taken without their MAC",
@@ -62,6 +68,7 @@ export const mutants: readonly Mutant[] = [
     from: "return found.length >= SHORTEST_MAC_BYTES && sameBytes(found, expected.subarray(0, found.length));",
     to: "return found.length <= expected.length;",
     caughtBy: "test/api/ids.test.ts",
+    test: "of one tenant never decode for another",
   },
   {
     mistake: "an id's MAC is not of its tenant",
@@ -69,6 +76,7 @@ export const mutants: readonly Mutant[] = [
     from: 'const mac = (await secrets.mac("id", target.kind, tenant, payload))',
     to: 'const mac = (await secrets.mac("id", target.kind, "", payload))',
     caughtBy: "test/api/ids.test.ts",
+    test: "of one tenant never decode for another",
   },
   {
     mistake: "state files are taken without their MAC",
@@ -76,6 +84,7 @@ export const mutants: readonly Mutant[] = [
     from: "if (!isEqual(mac, await expected.sign(signed)))",
     to: "if (mac.length === 0)",
     caughtBy: "test/conversation/state-file.test.ts",
+    test: "another deployment's MAC",
   },
   {
     mistake: "a state with NaN in it is taken",
@@ -83,6 +92,7 @@ export const mutants: readonly Mutant[] = [
     from: "    checkFinite(layout, sections.state as Uint8Array);\n",
     to: "",
     caughtBy: "test/conversation/state-file.test.ts",
+    test: "a number that is not finite in the recurrence",
   },
   {
     mistake: "damaged rows are believed",
@@ -90,6 +100,7 @@ export const mutants: readonly Mutant[] = [
     from: "return (await digest(bytes)) === row.sha256 ? bytes : null;",
     to: "return bytes;",
     caughtBy: turns,
+    test: "a damaged checkpoint is noticed",
   },
   {
     mistake: "a wake-up starts what is running already",
@@ -97,6 +108,7 @@ export const mutants: readonly Mutant[] = [
     from: "      .filter((id) => !this.#byNode.has(id))\n",
     to: "",
     caughtBy: "test/conversation/side-by-side.test.ts",
+    test: "an alarm that comes twice at once",
   },
   {
     mistake: "two requests with one idempotency key both run",
@@ -104,21 +116,23 @@ export const mutants: readonly Mutant[] = [
     from: "      if (this.#repeated(request)) return null;\n",
     to: "",
     caughtBy: turns,
+    test: "an idempotency key joins the turn that began first",
   },
   {
     mistake: "a deleted response's tokens stay",
     file: "shared/conversation/erase.ts",
-    from: "  deleteIds(sql, id);\n  cutOff(sql, id);",
-    to: "  cutOff(sql, id);",
+    from: "    deleteIds(sql, id);\n",
+    to: "",
     caughtBy: "test/conversation/fault-injection.test.ts",
-    only: "a response's deletion",
+    test: "a response's deletion",
   },
   {
     mistake: "states that were computed from deleted text stay",
     file: "shared/conversation/erase.ts",
-    from: '    sql.exec("UPDATE node SET cut = 1 WHERE id = ?", node.id);\n',
-    to: "",
+    from: "changed.has(id) ? 0 : 1",
+    to: "0",
     caughtBy: turns,
+    test: "a deleted response leaves a tombstone",
   },
   {
     mistake: "the policy drops a state that can't be rebuilt",
@@ -126,6 +140,7 @@ export const mutants: readonly Mutant[] = [
     from: "!pinned && rank >= NEWEST_KEPT",
     to: "rank >= NEWEST_KEPT",
     caughtBy: "test/conversation/state-parts.test.ts",
+    test: "a pinned one is never dropped",
   },
   {
     mistake: "a revoked key works",
@@ -133,6 +148,7 @@ export const mutants: readonly Mutant[] = [
     from: "revoked_at IS NULL",
     to: "1 = 1",
     caughtBy: "test/conversation/tenant-store.test.ts",
+    test: "are held from when they are added until they are revoked",
   },
   {
     mistake: "a rejoined stream repeats an event",
@@ -140,5 +156,94 @@ export const mutants: readonly Mutant[] = [
     from: "if (encoded.sequence_number <= after) continue;",
     to: "if (encoded.sequence_number < after) continue;",
     caughtBy: "test/api/responses.test.ts",
+    test: "joined again from every place",
+  },
+  {
+    mistake: "whoever was replaced may put its checkpoint over its successor's",
+    file: "shared/conversation/runner.ts",
+    from: "this.#basis = sql.transaction(() => {\n      this.#checkLease();\n",
+    to: "this.#basis = sql.transaction(() => {\n",
+    caughtBy: "test/conversation/side-by-side.test.ts",
+    test: "an instance that was replaced while it hashed a checkpoint",
+  },
+  {
+    mistake: "what a running turn shares is collected under it",
+    file: "shared/conversation/conversation.ts",
+    from: "if (this.#runs.isIdle) sql.transaction(",
+    to: "sql.transaction(",
+    caughtBy: "test/conversation/side-by-side.test.ts",
+    test: "what a running turn shares with an old state",
+  },
+  {
+    mistake: "a state is rebuilt past one that can't be rebuilt",
+    file: "shared/conversation/replay.ts",
+    from: "    if (found.pinned) throw new CheckpointLost(found.node);\n",
+    to: "",
+    caughtBy: "test/conversation/state-transfer.test.ts",
+    test: "and can't be rebuilt says so",
+  },
+  {
+    mistake: "a state is made up from what is left of its log",
+    file: "shared/conversation/replay.ts",
+    from: "if (position + ids.length !== end) throw",
+    to: "if (position > end) throw",
+    caughtBy: "test/conversation/state-transfer.test.ts",
+    test: "with ids of its log is not made up",
+  },
+  {
+    mistake: "an empty conversation is not marked to go",
+    file: "shared/conversation/branches.ts",
+    from: '      if (isEmpty) changeMeta(this.#sql, this.#seconds(), { keep: "nothing" });\n',
+    to: "",
+    caughtBy: "test/conversation/deletion.test.ts",
+    test: "a deletion is answered though the tenant can't be told",
+  },
+  {
+    mistake: "deleted branches stay in the catalogue's row for ever",
+    file: "shared/conversation/tenant-catalogue.ts",
+    from: "unlisted.slice(0, -MAX_UNLISTED)",
+    to: "unlisted.slice(0, 0)",
+    caughtBy: "test/conversation/tenant-store.test.ts",
+    test: "remembers the last branches that were deleted",
+  },
+  {
+    mistake: "what will have to be swept is written before the alarm is set",
+    file: "shared/conversation/tenant-store.ts",
+    from: "    this.#options.wakeAt(now + TOMBSTONE_SECONDS);\n    this.#sql.transaction(() => forgetObject(this.#sql, object, now));\n",
+    to: "    this.#sql.transaction(() => forgetObject(this.#sql, object, now));\n    this.#options.wakeAt(now + TOMBSTONE_SECONDS);\n",
+    caughtBy: "test/conversation/tenant-faults.test.ts",
+    test: "a conversation's end",
+  },
+  {
+    mistake: "what was deleted takes storage again when it is asked for",
+    file: "durable-objects/conversation.ts",
+    from: "(isNew ? tenant : null)",
+    to: "tenant",
+    caughtBy: "test/edge/emptied.test.ts",
+    test: "what was deleted is not made again",
+  },
+  {
+    mistake: "computations are let in whatever memory they take",
+    file: "durable-objects/model-host.ts",
+    from: "if (usedBytes + bytes <= this.#budgetBytes) return;",
+    to: "if (usedBytes <= this.#budgetBytes) return;",
+    caughtBy: "test/edge/model-memory.test.ts",
+    test: "is admitted while there is room",
+  },
+  {
+    mistake: "a place is never given back by who went away",
+    file: "durable-objects/model-host.ts",
+    from: "if (running.lastSeenMs < longAgoMs)",
+    to: "if (running.lastSeenMs < 0)",
+    caughtBy: "test/edge/model-memory.test.ts",
+    test: "that ended without a word gives its place back",
+  },
+  {
+    mistake: "a model that trapped is used again",
+    file: "durable-objects/model-host.ts",
+    from: "if (owner) this.#retire(owner);",
+    to: "if (owner) this.#sweep();",
+    caughtBy: "test/edge/model-memory.test.ts",
+    test: "that trapped is never handed out again",
   },
 ];

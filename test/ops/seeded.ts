@@ -2,11 +2,14 @@
 
 import { roundToEven } from "../../shared/backend/dtype.ts";
 
-/** In [0, 1). Tommy Ettinger's 32-bit generator (mulberry32). */
+/** In [0, 1). Tommy Ettinger's 32-bit generator. */
 export type Random = () => number;
 
-export function seeded(seed: number): Random {
-  let state = Math.imul(seed, 0x9e3779b1) | 0;
+export const seeded = (seed: number): Random => mulberry32(Math.imul(seed, 0x9e3779b1));
+
+/** From a state as it is: neighbouring ones begin alike. */
+export function mulberry32(seed: number): Random {
+  let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
     let z = Math.imul(state ^ (state >>> 15), state | 1);

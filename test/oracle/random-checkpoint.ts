@@ -5,6 +5,7 @@
  *  nor never. A tensor depends on the seed, its own name and its shape only. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { mulberry32 } from "../ops/seeded.ts";
 import type { Weights } from "./griffin-f64.ts";
 import { blockTypeOf, type HfConfig, sizesOf } from "./hf-config.ts";
 import { type Dtype, elementCount, roundTo, writeSafetensors } from "./safetensors.ts";
@@ -124,17 +125,6 @@ function normal(standardDeviation: number): Draw {
 function recurrentParam(uniform: Uniform): number {
   const a = 0.86 + 0.138 * uniform();
   return Math.log(Math.expm1(-Math.log(a) / 4));
-}
-
-/** Tommy Ettinger's 32-bit generator: values in [0, 1). */
-function mulberry32(seed: number): Uniform {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let z = Math.imul(state ^ (state >>> 15), state | 1);
-    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** FNV-1a, so that each tensor has a stream of its own. */
