@@ -250,6 +250,34 @@ export function turnsSuite(shell: Shell): void {
         expect(segments.length).toBeGreaterThanOrEqual(5);
       }));
 
+    test("no segment computes more than its share and what is done between two breaths", () =>
+      shell.withSql(async (sql) => {
+        const ends: number[] = []; // tokens processed up to each checkpoint of the running turn
+        const watched: Sql = {
+          exec: (query, ...values) => sql.exec(query, ...values),
+          transaction(body) {
+            const result = sql.transaction(body);
+            for (const { processed } of sql.exec("SELECT processed FROM node WHERE status = 'in_progress'"))
+              if ((processed as number) > (ends.at(-1) ?? 0)) ends.push(processed as number);
+            return result;
+          },
+        };
+        const tokensPerYield = 4;
+        const object = testObject(watched, sourceOf(loaded, { tokensPerYield }));
+        object.segmentTokens = 100;
+        const long = ask(Array(60).fill(hello).join(" "), { maxTokens: 300, sampling: endless() });
+        const [response] = await finished(await object.open().turn(long, { quiet: true }));
+        await object.settled();
+        const { inputTokens = 0, processedTokens = 0 } = response.usage ?? {};
+        const betweenBreaths = loaded.model.backend.maxTokens + 4 * tokensPerYield;
+        const lengths = [...ends, processedTokens].map((end, at, all) => end - (all[at - 1] ?? 0));
+        expect(Math.max(...lengths)).toBeLessThanOrEqual(object.segmentTokens + betweenBreaths);
+        expect(Math.min(...lengths.slice(0, -1))).toBeGreaterThanOrEqual(object.segmentTokens);
+        // Prompt and reply are both cut.
+        expect(ends.filter((end) => end < inputTokens).length).toBeGreaterThan(2);
+        expect(ends.filter((end) => end > inputTokens).length).toBeGreaterThan(1);
+      }));
+
     test("cancel keeps what was said; a follow-up goes on behind it", () =>
       withObject(async (object) => {
         const conversation = object.open();
