@@ -1,21 +1,24 @@
 /**
  * What it costs to come back: conversations of 1 k to 1 M tokens, really processed, then one short turn after everything was
- * evicted. Rows, bytes and tokens must be the same for all of them. `npm run bench:resume`, `--json`, `--lengths 1000,10000`.
+ * evicted. Rows, bytes and tokens must be the same for all of them and in every round, the best latency of the longest at
+ * most a tenth above that of the shortest: else it exits with 1. `npm run bench:resume`, `--json`, `--lengths 1000,10000`.
  */
 
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { cpus } from "node:os";
-import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { isDeepStrictEqual, parseArgs } from "node:util";
 import OpenAI from "openai";
 import { openTextSide } from "../cli/model-argument.ts";
+import { defaultFolder, defaultModel } from "../test/e2e/default-model.ts";
 import { Runtime } from "../test/e2e/runtime.ts";
 import { curvePlot } from "./curve-plot.ts";
 
 const { values: args } = parseArgs({
   options: {
     lengths: { type: "string", default: "1000,10000,100000,1000000" },
-    rounds: { type: "string", default: "20" },
+    rounds: { type: "string", default: "60" },
     json: { type: "boolean" },
     out: { type: "string" },
   },
@@ -23,9 +26,14 @@ const { values: args } = parseArgs({
 const lengths = args.lengths.split(",").map(Number);
 const rounds = Number(args.rounds);
 
-const MODEL = "fledgling-2m";
 const WINDOW = 64; // segments end at multiples of it: turns are compared that begin at the same place in one
 const MAX_INPUT_TOKENS = 60_000; // of one turn: its JSON stays below the limit of a body
+
+/** The longest conversation's best latency may be this many times the shortest one's. */
+const MAX_LATENCY_RATIO = 1.1;
+
+/** An object's alarm rings this long after its last turn, once: it is not to ring in the middle of a measurement. */
+const ALARM_MS = 32_000;
 
 /** What the object logs behind each turn. */
 interface Storage {
@@ -35,19 +43,31 @@ interface Storage {
   readonly bytesWritten: number;
 }
 
-interface Measured extends Storage {
-  readonly length: number; // tokens before the turn
+interface Cost extends Storage {
   readonly processedTokens: number;
+}
+
+interface Measured extends Cost {
+  readonly length: number; // tokens before the turn
   readonly latencyMs: { readonly best: number; readonly median: number };
 }
 
 // One token, always the same: the same work every time, and texts of equal length.
-const { tokenizer } = await openTextSide(fileURLToPath(new URL(`../models/${MODEL}`, import.meta.url)));
+const { tokenizer } = await openTextSide(defaultFolder);
 const word = tokenizer.encode("and and")[1];
-const turn = { model: MODEL, temperature: 0, max_output_tokens: 1, extra: { logit_bias: { [word]: 100 }, seed: 1 } };
+const turn = {
+  model: defaultModel.id,
+  temperature: 0,
+  max_output_tokens: 1,
+  extra: { logit_bias: { [word]: 100 }, seed: 1 },
+};
 
 const logged: Storage[] = [];
+const folder = mkdtempSync(join(tmpdir(), "aerie-resume-"));
+const [persist, grown] = [join(folder, "used"), join(folder, "grown")];
 const runtime = await Runtime.start({
+  persist,
+  requestsPerMinute: 1_000_000,
   onLog(line) {
     if (line.startsWith('{"event":"turn"')) logged.push(JSON.parse(line) as Storage);
     else process.stderr.write(`${line}\n`);
@@ -57,6 +77,7 @@ try {
   await bench();
 } finally {
   await runtime.stop();
+  rmSync(folder, { recursive: true, force: true });
 }
 
 async function bench(): Promise<void> {
@@ -71,37 +92,55 @@ async function bench(): Promise<void> {
     process.stderr.write(`${heads[heads.length - 1].length} tokens processed in ${seconds.toFixed(1)} s\n`);
   }
 
+  await new Promise((resolve) => setTimeout(resolve, ALARM_MS));
+  await runtime.stop();
+  cpSync(persist, grown, { recursive: true });
+
   const samples = heads.map(() => [] as number[]);
-  const storage: Storage[] = [];
-  const processed: number[] = [];
+  const costs: Cost[] = [];
   for (let round = -1; round < rounds; round++) {
-    await runtime.restart(); // every object and isolate is gone
+    // Every object and isolate is gone, and the database is what it was: no round pays for those before it.
+    await runtime.stop();
+    rmSync(persist, { recursive: true, force: true });
+    cpSync(grown, persist, { recursive: true });
+    await runtime.start();
     const api = client();
     for (let more = 0; more < 3; more++)
       await api.responses.create({ ...turnOf("Hello!"), previous_response_id: warmUp });
     await new Promise((resolve) => setTimeout(resolve, 100)); // their logs
-    // Whoever comes first meets the coldest caches: every length does in its turn.
-    const order = heads.map((_, at) => (at + Math.max(0, round)) % heads.length);
-    for (const at of order) {
-      const { id } = heads[at];
+    for (const at of orderOf(heads.length, Math.max(0, round))) {
+      const { id, length } = heads[at];
       logged.length = 0;
       const begun = performance.now();
       const response = await api.responses.create({ ...turnOf("And then?"), previous_response_id: id });
       const ms = performance.now() - begun;
-      if (round < 0) continue;
-      samples[at].push(ms);
-      storage[at] = await nextLog();
-      processed[at] = (response.usage as unknown as { processed_tokens: number }).processed_tokens;
+      const { rowsRead, rowsWritten, bytesRead, bytesWritten } = await nextLog();
+      const { processed_tokens: processedTokens } = response.usage as unknown as { processed_tokens: number };
+      const cost = { rowsRead, rowsWritten, bytesRead, bytesWritten, processedTokens };
+      costs[at] ??= cost;
+      if (!isDeepStrictEqual(cost, costs[at]))
+        fail(`behind ${length} tokens, round ${round}: ${JSON.stringify(cost)}, before ${JSON.stringify(costs[at])}`);
+      if (round >= 0) samples[at].push(ms);
     }
   }
   await report(
     heads.map(({ length }, at) => {
-      const { rowsRead, rowsWritten, bytesRead, bytesWritten } = storage[at];
       const sorted = samples[at].toSorted((a, b) => a - b);
       const latencyMs = { best: sorted[0], median: sorted[Math.floor(sorted.length / 2)] };
-      return { length, rowsRead, rowsWritten, bytesRead, bytesWritten, processedTokens: processed[at], latencyMs };
+      return { length, ...costs[at], latencyMs };
     }),
   );
+}
+
+/** Whoever comes first meets the coldest caches: every length does in its turn, and each comes before and behind each other. */
+function orderOf(count: number, round: number): number[] {
+  const order = Array.from({ length: count }, (_, at) => (at + Math.floor(round / 2)) % count);
+  return round % 2 === 0 ? order : order.reverse();
+}
+
+function fail(what: string): void {
+  process.stderr.write(`WRONG  ${what}\n`);
+  process.exitCode = 1;
 }
 
 function turnOf(input: string) {
@@ -155,7 +194,26 @@ async function report(measured: readonly Measured[]): Promise<void> {
     latencyBest: last.latencyMs.best / first.latencyMs.best,
     latencyMedian: last.latencyMs.median / first.latencyMs.median,
   };
-  const result = { machine: cpus()[0].model, model: MODEL, rounds, measured, ratios };
+  const { latencyBest, latencyMedian: _, ...exact } = ratios;
+  for (const [name, ratio] of Object.entries(exact))
+    if (ratio !== 1) fail(`${name}: the ratio is ${ratio}, expected 1`);
+  for (const { length, latencyMs: _, ...cost } of measured) {
+    const { length: __, latencyMs: ___, ...expected } = first;
+    if (!isDeepStrictEqual(cost, expected))
+      fail(`behind ${length} tokens: ${JSON.stringify(cost)}, expected ${JSON.stringify(expected)}`);
+  }
+  if (!(latencyBest <= MAX_LATENCY_RATIO))
+    fail(`the best latencies: the ratio is ${latencyBest}, expected at most ${MAX_LATENCY_RATIO}`);
+  const date = new Date().toISOString().slice(0, 10);
+  const result = {
+    machine: cpus()[0].model,
+    cores: cpus().length,
+    date,
+    model: defaultModel.id,
+    rounds,
+    measured,
+    ratios,
+  };
   if (args.out) {
     await mkdir(args.out, { recursive: true });
     await writeFile(`${args.out}/resume.json`, `${JSON.stringify(result, null, 2)}\n`);
@@ -174,7 +232,7 @@ async function report(measured: readonly Measured[]): Promise<void> {
   }
   if (args.json) return void process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
   const cell = (value: number | string, width = 13) => String(value).padStart(width);
-  process.stdout.write(`${result.machine}, ${MODEL}, a turn after eviction, ${rounds} rounds\n\n`);
+  process.stdout.write(`${result.machine}, ${date}, ${defaultModel.id}, a turn after eviction, ${rounds} rounds\n\n`);
   process.stdout.write(
     `${["tokens before", "rows read", "written", "bytes read", "written", "processed", "best ms", "median ms"].map((name) => cell(name)).join("")}\n`,
   );

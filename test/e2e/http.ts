@@ -5,9 +5,6 @@ export { mulberry32 as randomOf } from "../ops/seeded.ts";
 
 export type Json = Record<string, unknown>;
 
-/** Ids that end a reply, banned: replies are then as long as they may be. */
-export const ENDLESS = { "1": -100, "5": -100 };
-
 export interface Reply {
   readonly status: number;
   readonly headers: Headers;

@@ -1,7 +1,8 @@
 /** Many conversations in one isolate: each is told what it would be told alone. */
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { blocks, ENDLESS, eventsOf, fetchFrom, type Json, outputOf, randomOf } from "./http.ts";
+import { ENDLESS } from "./default-model.ts";
+import { blocks, eventsOf, fetchFrom, type Json, outputOf, randomOf } from "./http.ts";
 import { Runtime } from "./runtime.ts";
 
 const CONVERSATIONS = 20;

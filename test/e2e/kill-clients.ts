@@ -32,7 +32,7 @@ export function openGate(): Gate {
 const lastTypes = new Set(["response.completed", "response.incomplete", "response.failed"]);
 
 /** Tries without an end would hide a server that never answers. */
-const MAX_TRIES = 12;
+export const MAX_TRIES = 12;
 
 const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
 

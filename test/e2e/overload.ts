@@ -1,6 +1,7 @@
 /** Many turns at once on one isolate: what each is told alone, and what becomes of all of them together. */
 
-import { blocks, ENDLESS, fetchFrom, type Json } from "./http.ts";
+import { ENDLESS } from "./default-model.ts";
+import { blocks, fetchFrom, type Json } from "./http.ts";
 
 /** How a reply is asked for. Kept turns run in objects of their own, passing ones in the Worker: one isolate holds them all. */
 const kinds = ["response", "response stream", "chat", "chat stream", "passing chat"] as const;

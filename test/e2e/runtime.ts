@@ -3,8 +3,9 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { convertV4MiniflareOptions, Miniflare, type V4ModuleDefinition } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
@@ -22,6 +23,8 @@ export interface RuntimeOptions {
   readonly isUnconfigured?: boolean;
   /** In place of wrangler.toml's rate limit. */
   readonly requestsPerMinute?: number;
+  /** Lets a test hold the Worker at an instant of its choice (test/edge/held-worker.ts): never in production. */
+  readonly isHeld?: boolean;
   /** Every line that the Worker logs. Default: all but those about turns go to this process's output. */
   readonly onLog?: (line: string) => void;
 }
@@ -30,7 +33,7 @@ export class Runtime {
   readonly secret = randomBytes(32).toString("hex");
   readonly #options: RuntimeOptions;
   readonly #persist: string;
-  readonly #modules: V4ModuleDefinition[] = readModules(); // once: the same code after every restart, whoever builds meanwhile
+  readonly #modules: V4ModuleDefinition[]; // read once: the same code after every restart, whoever builds meanwhile
   #miniflare: Miniflare | null = null;
   #url = "";
 
@@ -42,6 +45,7 @@ export class Runtime {
 
   private constructor(options: RuntimeOptions) {
     this.#options = options;
+    this.#modules = options.isHeld ? [...heldModules(), ...readModules()] : readModules();
     this.#persist = options.persist ?? mkdtempSync(join(tmpdir(), "aerie-e2e-"));
   }
 
@@ -141,6 +145,16 @@ function readModules(): V4ModuleDefinition[] {
       path: join(bundle, file),
       contents: readFileSync(join(bundle, file)),
     }));
+}
+
+/** In front of the production bundle, which it takes for the Worker's source. */
+function heldModules(): V4ModuleDefinition[] {
+  const names = { '"../../workers/index.ts"': '"./index.js"', '"../e2e/hold.ts"': '"./hold.js"' };
+  return ["test/edge/held-worker.ts", "test/e2e/hold.ts"].map((file) => {
+    let contents = stripTypeScriptTypes(readFileSync(join(root, file), "utf8"));
+    for (const [source, built] of Object.entries(names)) contents = contents.replace(source, built);
+    return { type: "ESModule", path: join(bundle, basename(file).replace(".ts", ".js")), contents };
+  });
 }
 
 function logOthers(line: string): void {
