@@ -1,37 +1,42 @@
 /**
  * Does anything of one conversation get into another? Many of them share a model's memory, its few state slots, its arena
- * and one thread; their turns are interleaved at random, aborted, and now and then the whole wasm instance is thrown away.
- * Every reply must be the one that the conversation gets alone. `npm run test:bleed -- --interleavings 10000 --seed 1`.
+ * and one thread. Whoever yields goes on in a random order; turns are aborted, and taken over by a second instance of their
+ * object; kernels trap in the middle of their work, whereupon the model is discarded and loaded anew under everybody who
+ * computes with it, and now and then it is discarded for no reason. Every reply must be the one that the conversation gets
+ * alone. `npm run test:bleed -- --interleavings 10000 --seed 1 --out bench/results/bleed.json`.
  */
 
+import { writeFile } from "node:fs/promises";
+import { cpus } from "node:os";
 import { DatabaseSync } from "node:sqlite";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { loadKernels } from "../../cli/kernels.ts";
-import { openTextSide } from "../../cli/model-argument.ts";
-import { nodeFolder } from "../../cli/node-folder.ts";
 import { nodeSql } from "../../cli/node-sql.ts";
-import { wasmBackend } from "../../shared/backend/wasm/index.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
-import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
 import type { ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
-import { loadModel } from "../../shared/load-model.ts";
-import { finished, greedy, request, sampled, sourceOf, testObject, unwrap } from "./fixture.ts";
-
-const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+import { seeded } from "../ops/seeded.ts";
+import { freshModel, SharedModel } from "./bleed-model.ts";
+import { finished, greedy, request, sampled, sourceOf, type TestObject, testObject, unwrap } from "./fixture.ts";
 
 export interface BleedReport {
   readonly seed: number;
+  /** Turns, each interleaved with those of others. */
   readonly interleavings: number;
   readonly aborted: number;
-  readonly instancesDropped: number;
+  readonly takenOver: number;
+  /** Kernels that trapped; each time the model was discarded and loaded anew. */
+  readonly traps: number;
+  /** Models discarded without a trap, under running turns too. */
+  readonly dropped: number;
+  /** Computations that went on with an instance which was discarded already. */
+  readonly outlived: number;
+  readonly loads: number;
   /** Replies that were not the ones given alone: must be none. */
   readonly wrong: readonly string[];
 }
 
 const CONVERSATIONS = 24;
 const REPLY_TOKENS = 10;
-const TOGETHER = 6; // conversations that speak at the same time; the memory has room for two states
+const TOGETHER = 6; // conversations that speak at the same time; the memory has room for one to three states
 
 /** A conversation's lines. The canary is a word that only it says. */
 function scriptOf(at: number): { lines: string[]; sampling: TurnRequest["sampling"] } {
@@ -40,67 +45,47 @@ function scriptOf(at: number): { lines: string[]; sampling: TurnRequest["samplin
   return { lines, sampling: at % 2 === 0 ? greedy : { ...sampled, seed: String(at) } };
 }
 
-/** A fresh wasm instance: 2 slots, so that states of more conversations must leave and come back. */
-async function freshModel(): Promise<LoadedModel> {
-  const source = nodeFolder(folder);
-  try {
-    const kernels = loadKernels();
-    const model = await loadModel(source, (needs) => wasmBackend(kernels, needs, { stateSlots: 2, maxTokens: 16 }));
-    return { id: "fledgling", digest: "d".repeat(64), model, ...(await openTextSide(folder)) };
-  } finally {
-    await source.close();
-  }
-}
-
 export async function bleed(
   interleavings: number,
   seed: number,
   onProgress: (done: number) => unknown = () => undefined,
 ): Promise<BleedReport> {
-  const random = generator(seed);
+  const random = seeded(seed);
   const alone = await repliesAlone();
-  let loaded = await freshModel();
-  const models: ModelSource = {
-    load: async () => loaded,
-    admit: (model) => sourceOf(model, { tokensPerYield: 1 + Math.floor(3 * random()) }).admit(model),
-    discard: () => undefined,
-  };
+  const model = new SharedModel(random);
+  const counts = { interleavings: 0, aborted: 0, takenOver: 0 };
   const wrong: string[] = [];
-  let [done, aborted, instancesDropped] = [0, 0, 0];
 
-  while (done < interleavings) {
-    const chosen = Array.from({ length: TOGETHER }, () => Math.floor(random() * CONVERSATIONS));
-    await Promise.all(
-      chosen.map(async (at) => {
-        const database = new DatabaseSync(":memory:");
-        const object = testObject(nodeSql(database), models);
-        const { lines, sampling } = scriptOf(at);
-        let parent = 0;
-        for (const [turn, line] of lines.entries()) {
-          let core = object.open();
-          const asked = ask(line, parent, sampling);
-          if (random() < 0.2) {
-            aborted++;
-            await abort(core, asked, random);
-            if (random() < 0.5) core = object.open();
-          }
-          const [reply] = await finished(await core.turn(asked, { quiet: true }));
-          parent = reply.node;
-          done++;
-          if (told(reply) !== alone[at][turn])
-            wrong.push(`conversation ${at}, turn ${turn}: ${told(reply)} instead of ${alone[at][turn]}`);
-        }
-        await object.settled();
-        database.close();
-      }),
-    );
-    if (random() < 0.15) {
-      instancesDropped++;
-      loaded = await freshModel();
+  async function speak(at: number): Promise<void> {
+    const database = new DatabaseSync(":memory:");
+    const object = testObject(nodeSql(database), model);
+    const { lines, sampling } = scriptOf(at);
+    let parent = 0;
+    for (const [turn, line] of lines.entries()) {
+      await model.pause(Math.floor(8 * random()));
+      const asked = ask(line, parent, sampling);
+      if (random() < 0.2) {
+        counts.aborted++;
+        await abort(object.open(), asked, random, model);
+      }
+      const isTakenOver = random() < 0.15;
+      if (isTakenOver) counts.takenOver++;
+      const [reply] = await finished(await (isTakenOver ? takeOver : plainly)(object, asked, random, model));
+      parent = reply.node;
+      counts.interleavings++;
+      if (told(reply) !== alone[at][turn])
+        wrong.push(`conversation ${at}, turn ${turn}: ${told(reply)} instead of ${alone[at][turn]}`);
     }
-    onProgress(done);
+    await object.settled();
+    database.close();
   }
-  return { seed, interleavings: done, aborted, instancesDropped, wrong };
+
+  while (counts.interleavings < interleavings) {
+    const chosen = Array.from({ length: TOGETHER }, () => Math.floor(random() * CONVERSATIONS));
+    await Promise.all(chosen.map(speak));
+    onProgress(counts.interleavings);
+  }
+  return { seed, ...counts, ...model.counts, wrong };
 }
 
 /** Each conversation by itself, in a wasm instance of its own. */
@@ -108,7 +93,7 @@ async function repliesAlone(): Promise<string[][]> {
   const all: string[][] = [];
   for (let at = 0; at < CONVERSATIONS; at++) {
     const database = new DatabaseSync(":memory:");
-    const object = testObject(nodeSql(database), sourceOf(await freshModel()));
+    const object = testObject(nodeSql(database), sourceOf(await freshModel({ stateSlots: 2, maxTokens: 16 })));
     const { lines, sampling } = scriptOf(at);
     const replies: string[] = [];
     let parent = 0;
@@ -132,31 +117,54 @@ function ask(line: string, parent: number, sampling: TurnRequest["sampling"]): T
   return request("fledgling", line, { parent: after, sampling, maxTokens: REPLY_TOKENS });
 }
 
-/** Begins a turn and leaves it: its reader goes away, or it is cancelled, or its object is opened anew in the middle. */
-async function abort(core: ConversationCore, asked: TurnRequest, random: () => number): Promise<void> {
+type Say = (
+  object: TestObject,
+  asked: TurnRequest,
+  random: () => number,
+  model: SharedModel,
+) => ReturnType<ConversationCore["turn"]>;
+
+const plainly: Say = (object, asked) => object.open().turn(asked, { quiet: true });
+
+/** A second instance of the object goes on with the turn while the first one still computes it. */
+const takeOver: Say = async (object, asked, random, model) => {
+  const begun = unwrap(await object.open().turn(asked, { quiet: true }));
+  await model.pause(Math.floor(12 * random()));
+  const [{ node }] = begun.responses;
+  const events = unwrap(await object.open().events(node, { quiet: true }));
+  await begun.events.cancel();
+  return { ok: true, value: { ...begun, events } };
+};
+
+/** Begins a turn and leaves it after a while: its reader goes away, or it is cancelled. */
+async function abort(
+  core: ConversationCore,
+  asked: TurnRequest,
+  random: () => number,
+  model: SharedModel,
+): Promise<void> {
   const { responses, events } = unwrap(await core.turn({ ...asked, whenUnread: "stop" }, { quiet: false }));
+  await model.pause(Math.floor(12 * random()));
   if (random() < 0.5) await events.cancel();
   else await core.cancel(responses[0].node);
 }
 
-/** Mulberry32: small, seeded, good enough to shuffle. */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { interleavings: { type: "string", default: "10000" }, seed: { type: "string", default: "1" } },
+    options: {
+      interleavings: { type: "string", default: "10000" },
+      seed: { type: "string", default: "1" },
+      out: { type: "string" },
+    },
   });
+  const start = performance.now();
   const report = await bleed(Number(values.interleavings), Number(values.seed), (done) => {
     if (process.stderr.isTTY) process.stderr.write(`\r${done} turns`);
   });
-  process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  const seconds = Math.round((performance.now() - start) / 1000);
+  const date = new Date().toISOString().slice(0, 10);
+  const text = `${JSON.stringify({ machine: cpus()[0].model, cores: cpus().length, date, seconds, ...report }, null, 2)}\n`;
+  if (values.out !== undefined) await writeFile(values.out, text);
+  process.stdout.write(text);
   process.exitCode = report.wrong.length === 0 ? 0 : 1;
 }

@@ -69,7 +69,7 @@ export function armingFor({ aim }: Scenario, cycle: number, random: () => number
     case "before begin":
       return cycle % 2 === 0 ? inTenant("INTO claims") : inConversation("^INSERT INTO node", 1, { instant: "inside" });
     case "between log and event": // the first row is the prompt's
-      return inConversation("^INSERT INTO log", 1 + upTo(7), { instant: "durable" });
+      return inConversation("^INSERT INTO log", 1 + upTo(5), { instant: "durable" });
     case "commit":
       return inConversation("^UPDATE node SET status = \\?", 1);
     case "segment alarm":
