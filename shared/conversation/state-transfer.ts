@@ -211,10 +211,30 @@ const importedRequest = (model: string): StoredRequest => ({
   whenUnread: "go on",
 });
 
+/** The MAC says that the file was made here, not that what made it was right. */
 function parseItems({ items }: Sections): InputItem[] {
   if (!items) return [];
-  const value: unknown = JSON.parse(new TextDecoder().decode(items)); // ours: the MAC covers its hash
-  return value as InputItem[];
+  let value: unknown = null;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(items));
+  } catch {
+    // refused below, as whatever else is no list
+  }
+  if (!Array.isArray(value) || !value.every(isItem))
+    throw new RefusedError(
+      400,
+      "invalid_state_file",
+      "state file: its section items is no list of messages, each with a role and a text and nothing else",
+    );
+  return value;
+}
+
+const roles: ReadonlySet<unknown> = new Set(["system", "user", "assistant"] satisfies InputItem["role"][]);
+
+function isItem(value: unknown): value is InputItem {
+  if (typeof value !== "object" || value === null || Object.keys(value).length !== 2) return false;
+  const { role, content } = value as Partial<InputItem>;
+  return roles.has(role) && typeof content === "string";
 }
 
 function checkIds(ids: readonly number[] | null, { model }: LoadedModel): void {

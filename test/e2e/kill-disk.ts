@@ -102,8 +102,8 @@ export function checkKnown(persist: string, object: string, problem: Problem): v
   if (isBegun && booksOf(persist, object) === null) problem(`the tenant does not know the object ${object}`);
 }
 
-/** How long a note or the alarm behind a deletion may take. */
-const SETTLE_MS = 8_000;
+/** What a note or a deletion left undone is done by the object's alarm, 30 s later. */
+const SETTLE_MS = 40_000;
 
 /** Soon the tenant's books say what the conversation's own say, or that it is forgotten. */
 export async function checkBooks(persist: string, object: string, problem: Problem): Promise<void> {

@@ -45,7 +45,7 @@ export const scenarios: readonly Scenario[] = [
 ];
 
 /** Little compute per event: a turn of a few hundred tokens passes through several alarms. */
-const SEGMENT_SECONDS = 0.03;
+const SEGMENT_SECONDS = 0.01;
 
 const INSTANTS = ["inside", "written", "durable"] as const;
 

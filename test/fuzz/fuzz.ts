@@ -3,6 +3,11 @@
 import fc from "fast-check";
 import type { AnyParser, Parser } from "./parser.ts";
 
+/** A case that keeps a thread this long is a finding, whatever the answer was. */
+const SLOW_MS = 250;
+/** An isolate has 128 MB for everybody. */
+const LARGE_BYTES = 32 * 2 ** 20;
+
 export interface FuzzReport {
   readonly name: string;
   readonly cases: number;
@@ -15,6 +20,16 @@ export interface FuzzReport {
   readonly growthBytes: number;
   /** null: nothing was found. Else the smallest input that shows it, and what it shows. */
   readonly finding: string | null;
+}
+
+/** What is wrong with a report: what was found, and what a case cost beyond the bounds. */
+export function findingsOf({ finding, slowestMs, growthBytes }: FuzzReport): string[] {
+  const growth = (growthBytes / 2 ** 20).toFixed(1);
+  return [
+    ...(finding === null ? [] : [finding]),
+    ...(slowestMs > SLOW_MS ? [`a case took ${slowestMs.toFixed(0)} ms, more than ${SLOW_MS}`] : []),
+    ...(growthBytes > LARGE_BYTES ? [`a case took ${growth} MiB, more than ${LARGE_BYTES / 2 ** 20}`] : []),
+  ];
 }
 
 export function fuzz(

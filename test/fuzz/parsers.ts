@@ -2,6 +2,7 @@
 
 import { bundleParsers } from "./bundle-parsers.ts";
 import { idParsers } from "./id-parsers.ts";
+import { importParser } from "./import-parser.ts";
 import type { AnyParser } from "./parser.ts";
 import { requestParsers } from "./request-parsers.ts";
 import { textParsers } from "./text-parsers.ts";
@@ -9,6 +10,7 @@ import { textParsers } from "./text-parsers.ts";
 export const parsers: readonly AnyParser[] = [
   ...(await bundleParsers()),
   ...(await textParsers()),
+  await importParser(),
   ...(await idParsers()),
   ...requestParsers(),
 ];

@@ -97,6 +97,11 @@ const bodies: Readonly<Record<string, readonly unknown[]>> = {
     { input: [message], stream: true },
     { input: "hi", store: false },
   ],
+  "/v1/tokenize": [{ text: "hi there" }, { text: "", model: "other" }],
+  "/v1/detokenize": [{ tokens: [1, 2, 3] }, { tokens: [], model: "parrot" }],
+  "/v1/conversations/:conversation": [{ metadata: { a: "b" } }, { metadata: null }, { metadata: {} }],
+  "/v1/conversations/:conversation/items": [{ items: [message] }, { items: [message, reply, parts] }],
+  "/v1/conversations/:conversation/fork": [{}, { metadata: { a: "b" } }, { response_id: null }],
   "/v1/conversations": [{}, { items: [message, reply, parts], metadata: { a: "b" } }, { metadata: null, items: null }],
 };
 
@@ -127,12 +132,14 @@ interface Sent {
 
 /** Services that hold a few hundred requests' conversations at most: what grows should be the app's own. */
 function requester<Input>(requestOf: (input: Input) => Sent): (input: Input) => Promise<Verdict> {
-  let [services, app, left] = [new FakeServices(), null as ReturnType<typeof createApp> | null, 0];
+  let held: Awaited<ReturnType<typeof withConversation>> | null = null;
+  let left = 0;
   return async (input) => {
-    if (app === null || left-- === 0) [services, left] = [new FakeServices(), 200];
-    app = left === 200 || app === null ? createApp(services) : app;
+    if (left-- === 0) [held, left] = [null, 200];
+    held ??= await withConversation();
+    const { app, services, conversation } = held;
     const { method, path, text } = requestOf(input);
-    const response = await app.request(path, {
+    const response = await app.request(path.replace(":conversation", conversation), {
       method,
       headers: { authorization: "Bearer sk-alice", "content-type": "application/json" },
       ...(text === undefined ? {} : { body: text }),
@@ -142,6 +149,20 @@ function requester<Input>(requestOf: (input: Input) => Sent): (input: Input) => 
       mustBe(!membersOf(text).hasPrototype, "it has the key __proto__, which no schema sees");
     return verdict;
   };
+}
+
+/** An app with a conversation in which something was said. */
+async function withConversation() {
+  const services = new FakeServices();
+  const app = createApp(services);
+  const post = async (path: string, body: unknown) => {
+    const headers = { authorization: "Bearer sk-alice", "content-type": "application/json" };
+    const response = await app.request(path, { method: "POST", headers, body: JSON.stringify(body) });
+    return (await response.json()) as { id: string };
+  };
+  const { id: conversation } = await post("/v1/conversations", {});
+  await post("/v1/responses", { input: "hi there", conversation });
+  return { services, app, conversation };
 }
 
 async function judgeReply(response: Response, services: FakeServices): Promise<Verdict> {

@@ -205,7 +205,8 @@ const section = fc.oneof(
   fc.nat(9).map((length) => ({ name: "items", bytes: new Uint8Array(length) })),
 );
 
-function resigned(json: string, body: Uint8Array): Uint8Array {
+/** As a deployment with the key "key" would sign it. */
+export function resigned(json: string, body: Uint8Array): Uint8Array {
   const text = new TextEncoder().encode(json);
   const head = new Uint8Array(16 + text.length);
   head.set(new TextEncoder().encode("AERIEST\0"));
