@@ -63,9 +63,11 @@ export function armingFor({ aim }: Scenario, cycle: number, random: () => number
   const inTenant = (statement: string): Arming => ({ hold: { object: "Tenant", statement, count: 1, instant } });
   switch (aim) {
     case "anywhere":
-    case "prefill":
-    case "decode":
       return null;
+    case "prefill": // every other time by what a client hears of it
+      return cycle % 2 === 0 ? inConversation("^INSERT INTO log", 1, { instant: "durable" }) : null;
+    case "decode":
+      return cycle % 2 === 0 ? inConversation("^INSERT INTO log", 2 + upTo(4), { instant: "inside" }) : null;
     case "before begin":
       return cycle % 2 === 0 ? inTenant("INTO claims") : inConversation("^INSERT INTO node", 1, { instant: "inside" });
     case "between log and event": // the first row is the prompt's

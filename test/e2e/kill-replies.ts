@@ -193,6 +193,8 @@ function loggedTexts(sql: Sql, node: number, { tokenizer, model }: TextSide): nu
 /** What may be on disk when the process is held in a phase: what it has not written yet, the next one does not find. */
 const onDisk: Partial<Record<Scenario["aim"], readonly Phase[]>> = {
   "before begin": ["before begin", "prefill"],
+  prefill: ["prefill"],
+  decode: ["decode", "between log and event"],
   "between log and event": ["between log and event"],
   commit: ["decode", "between log and event", "commit"],
   "segment alarm": ["prefill", "decode", "between log and event", "commit"],

@@ -1,6 +1,8 @@
 /** SIGKILL in the middle of turns, the short form: what was acknowledged is neither lost nor doubled. */
 
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { ARMING_PATH } from "./hold.ts";
 import { killRounds, missed } from "./kill-rounds.ts";
 
 const ROUNDS = 12; // each scenario once
@@ -17,4 +19,9 @@ test("a killed runtime goes on as if nothing had happened", { timeout: 240_000 }
   expect(problems).toStrictEqual([]);
   expect(kills).toBeGreaterThanOrEqual(ROUNDS);
   expect(missed(report, 1)).toStrictEqual([]);
+});
+
+test("what is deployed can't be held still", () => {
+  const bundle = readFileSync(new URL("../../build/worker/index.js", import.meta.url), "utf8");
+  expect(bundle).not.toContain(ARMING_PATH);
 });
