@@ -25,7 +25,7 @@ export interface KillReport {
 }
 
 /** Longer than anything that a hold waits for. */
-const HOLD_MS = 30_000;
+const HOLD_MS = 120_000;
 
 /** Told when the Worker says that it stands still. */
 interface Held {

@@ -67,17 +67,17 @@ export function armingFor({ aim }: Scenario, cycle: number, random: () => number
     case "prefill": // every other time by what a client hears of it
       return cycle % 2 === 0 ? inConversation("^INSERT INTO log", 1, { instant: "durable" }) : null;
     case "decode":
-      return cycle % 2 === 0 ? inConversation("^INSERT INTO log", 2 + upTo(4), { instant: "inside" }) : null;
+      return cycle % 2 === 0 ? inConversation("^INSERT INTO log", 2 + upTo(2), { instant: "inside" }) : null;
     case "before begin":
       return cycle % 2 === 0 ? inTenant("INTO claims") : inConversation("^INSERT INTO node", 1, { instant: "inside" });
     case "between log and event": // the first row is the prompt's
-      return inConversation("^INSERT INTO log", 1 + upTo(5), { instant: "durable" });
+      return inConversation("^INSERT INTO log", 1 + upTo(3), { instant: "durable" });
     case "commit":
       return inConversation("^UPDATE node SET status = \\?", 1);
     case "segment alarm":
       return {
         ...segmentSecondsOf({ operation: "response", aim }),
-        ...inConversation("^UPDATE node SET .*processed = ", upTo(3), { duringAlarm: true }),
+        ...inConversation("^UPDATE node SET .*processed = ", upTo(2), { duringAlarm: true }),
       };
     case "state import":
       return inConversation("^INSERT", upTo(5));

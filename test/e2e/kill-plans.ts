@@ -28,7 +28,7 @@ export interface ShortReference {
   readonly followUp: Json;
 }
 
-export const REPLY_TOKENS = 400;
+export const REPLY_TOKENS = 240;
 const FOLLOW_UP_TOKENS = 60;
 const FOLLOW_UP = "And what happened then?";
 export const SHORT_INPUT = "My name is Anna. Tell me a story about an owl.";
@@ -36,8 +36,8 @@ export const SHORT_INPUT = "My name is Anna. Tell me a story about an owl.";
 const sentence = (at: number) => `Tell me a story about a bird and ${at + 2} brave beavers. `;
 
 export const plans: readonly Plan[] = [
-  { temperature: 0, sentences: 60, inConversation: true },
-  { temperature: 1, sentences: 60, inConversation: false },
+  { temperature: 0, sentences: 40, inConversation: true },
+  { temperature: 1, sentences: 40, inConversation: false },
   { temperature: 0, sentences: 1, inConversation: false },
   { temperature: 1, sentences: 30, inConversation: true },
 ].map(({ temperature, sentences, inConversation }, index) => ({

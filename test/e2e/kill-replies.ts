@@ -158,7 +158,7 @@ async function chance(
 ): Promise<void> {
   const { random } = arena;
   const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-  const over = Promise.race([running.catch(() => undefined), wait(20_000)]);
+  const over = Promise.race([running.catch(() => undefined), wait(60_000)]);
   if (aim === "prefill") await Promise.race([over, client.heardOfPrefill(1 + Math.floor(8 * random()))]);
   else if (aim === "decode")
     await Promise.race([over, client.heardTexts(1 + Math.floor(random() * (reference.texts - 1)))]);
@@ -209,7 +209,7 @@ function steered({ problem }: Arena, { aim }: Scenario, found: Phase): Phase {
 
 /** Nobody asks for it any more: the object's alarm goes on with the turn. */
 async function finishedByItself({ persist, problem }: Arena, object: string): Promise<void> {
-  for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 100))) {
+  for (const end = Date.now() + 60_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 100))) {
     const left = withObjectCopy(persist, "Conversation", object, (sql) =>
       sql.exec("SELECT 1 FROM node WHERE status = 'in_progress'"),
     );
