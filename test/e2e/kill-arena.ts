@@ -3,6 +3,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { LoadedModel } from "../../shared/conversation/model-source.ts";
+import { unweightedModel } from "./default-model.ts";
 import { ARMING_PATH, type Arming, HELD_LINE } from "./hold.ts";
 import { ask, randomOf } from "./http.ts";
 import { type Gate, openGate } from "./kill-clients.ts";
@@ -37,6 +39,8 @@ export class Arena {
   readonly persist: string;
   readonly key: string;
   readonly random: () => number;
+  /** To read databases with. */
+  readonly loaded: LoadedModel;
   readonly report: KillReport = {
     rounds: 0,
     kills: 0,
@@ -62,7 +66,7 @@ export class Arena {
       else if (!line.startsWith('{"event":"turn"')) console.log(line);
     };
     const runtime = await Runtime.start({ persist, requestsPerMinute: 1_000_000, isHeld: true, onLog });
-    return new Arena(runtime, persist, await runtime.key("killed"), randomOf(seed), held);
+    return new Arena(runtime, persist, await runtime.key("killed"), randomOf(seed), await unweightedModel(), held);
   }
 
   private constructor(
@@ -70,12 +74,14 @@ export class Arena {
     persist: string,
     key: string,
     random: () => number,
-    held: { onReached: () => void },
+    loaded: LoadedModel,
+    held: Held,
   ) {
     this.runtime = runtime;
     this.persist = persist;
     this.key = key;
     this.random = random;
+    this.loaded = loaded;
     this.#held = held;
   }
 

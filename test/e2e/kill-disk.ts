@@ -1,6 +1,7 @@
 /** What a killed process left on disk: nothing torn, and the tenant's books agree with its conversations. */
 
 import { readMeta } from "../../shared/conversation/meta.ts";
+import type { LoadedModel } from "../../shared/conversation/model-source.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
 import type { UsageTotals } from "../../shared/conversation/tenant-types.ts";
 import { checkInvariants } from "../conversation/invariants.ts";
@@ -14,9 +15,9 @@ export function checkIntegrity(sql: Sql, problem: Problem): void {
 }
 
 /** A conversation's database between any two transactions. */
-export function checkConversation(sql: Sql, when: string, problem: Problem): void {
+export function checkConversation(sql: Sql, loaded: LoadedModel, when: string, problem: Problem): void {
   checkIntegrity(sql, problem);
-  for (const what of checkInvariants(sql)) problem(`${when}: ${what}`);
+  for (const what of checkInvariants(sql, loaded)) problem(`${when}: ${what}`);
 }
 
 interface Books {

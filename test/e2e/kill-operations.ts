@@ -55,7 +55,9 @@ async function killIn(
   await arena.held();
   await arena.kill(() => {
     checkKnown(persist, object, problem);
-    withObjectCopy(persist, "Conversation", object, (sql) => checkConversation(sql, "after the kill", problem));
+    withObjectCopy(persist, "Conversation", object, (sql) =>
+      checkConversation(sql, arena.loaded, "after the kill", problem),
+    );
     return scenario.aim as Phase;
   });
   const answer = await answered.catch(() => null);
@@ -157,6 +159,8 @@ async function checkFollowUp({ arena, sampling, reference, response }: Started, 
 }
 
 async function checkEnd({ arena, object }: Started): Promise<void> {
-  withObjectCopy(arena.persist, "Conversation", object, (sql) => checkConversation(sql, "at the end", arena.problem));
+  withObjectCopy(arena.persist, "Conversation", object, (sql) =>
+    checkConversation(sql, arena.loaded, "at the end", arena.problem),
+  );
   await checkBooks(arena.persist, object, arena.problem);
 }

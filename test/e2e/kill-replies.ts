@@ -15,11 +15,6 @@ import { armingFor, type Phase, type Scenario, segmentSecondsOf } from "./kill-p
 import { bodyOf, chatBodyOf, chatFollowUp, followUp, type Plan, type Reference, textOf } from "./kill-plans.ts";
 import { objectIds, withObjectCopy } from "./object-files.ts";
 
-/** Enough of a model to tell which events its ids make. */
-export type TextSide = Pick<LoadedModel, "tokenizer"> & {
-  readonly model: { readonly config: { eosIds: readonly number[] } };
-};
-
 export interface ReplyRound {
   readonly arena: Arena;
   readonly scenario: Scenario;
@@ -27,7 +22,6 @@ export interface ReplyRound {
   readonly kills: number;
   readonly plan: Plan;
   readonly reference: Reference;
-  readonly textSide: TextSide;
 }
 
 /** A client in the middle of a reply, whichever way it asked. */
@@ -121,7 +115,7 @@ async function killInMidReply(
   client: Client,
   run: () => Promise<unknown>,
 ): Promise<{ phases: Phase[]; object: string | null }> {
-  const { arena, scenario, cycle, kills, textSide } = round;
+  const { arena, scenario, cycle, kills } = round;
   const { persist, report, problem, gate, random } = arena;
   let object: string | null = null;
   const phases: Phase[] = [];
@@ -138,8 +132,10 @@ async function killInMidReply(
       const created = objectIds(persist, "Conversation").filter((id) => !before.has(id));
       if (created.length > 1) problem(`${created.length} objects for one conversation`);
       object = created[0] ?? null;
-      const found = object === null ? "before begin" : lookAt(arena, object, client, textSide);
-      return isHeld ? steered(arena, scenario, found) : found === "between log and event" && !arming ? "decode" : found;
+      const found = object === null ? "before begin" : lookAt(arena, object, client);
+      if (isHeld) return steered(arena, scenario, found);
+      // The log is ahead of whoever reads it, by what is on its way: only who is held is sure to have told nobody.
+      return found === "between log and event" ? "decode" : found;
     };
     const isAlone = scenario.aim === "segment alarm" && cycle % 2 === 1;
     phases.push(await arena.kill(look, segmentSecondsOf(scenario)));
@@ -166,10 +162,10 @@ async function chance(
 }
 
 /** What the next process will find: nothing torn, and how far the turn had come. */
-function lookAt({ persist, problem }: Arena, object: string, client: Client, textSide: TextSide): Phase {
+function lookAt({ persist, problem, loaded }: Arena, object: string, client: Client): Phase {
   checkKnown(persist, object, problem);
   return withObjectCopy(persist, "Conversation", object, (sql): Phase => {
-    checkConversation(sql, "after the kill", problem);
+    checkConversation(sql, loaded, "after the kill", problem);
     if (!hasTable(sql, "node")) return "before begin";
     const [running] = sql.exec("SELECT id FROM node WHERE status = 'in_progress'");
     const node = findNode(sql, (running?.id as number | undefined) ?? 1);
@@ -177,16 +173,16 @@ function lookAt({ persist, problem }: Arena, object: string, client: Client, tex
     if (!running) return client.isComplete() ? "between turns" : "commit";
     const output = countIds(sql, node.id) - (node.log?.promptLength ?? 0);
     if (output >= (node.request?.maxTokens ?? 0)) return "commit";
-    const logged = loggedTexts(sql, node.id, textSide);
+    const logged = loggedTexts(sql, node.id, loaded);
     if (logged < client.texts()) problem(`${client.texts()} texts were heard, the log has ${logged}`);
     return output === 0 ? "prefill" : logged > client.texts() ? "between log and event" : "decode";
   });
 }
 
 /** Text events that the log stands for. */
-function loggedTexts(sql: Sql, node: number, { tokenizer, model }: TextSide): number {
+function loggedTexts(sql: Sql, node: number, loaded: LoadedModel): number {
   const found = findNode(sql, node);
-  const texts = new TextEvents({ tokenizer, model } as LoadedModel, node, found?.request as StoredRequest);
+  const texts = new TextEvents(loaded, node, found?.request as StoredRequest);
   return texts.push(readIds(sql, node, found?.log?.promptLength), null).length;
 }
 
@@ -218,10 +214,10 @@ async function finishedByItself({ persist, problem }: Arena, object: string): Pr
   problem("without anybody who asks, the alarm did not go on with the turn");
 }
 
-async function checkEnd({ persist, problem }: Arena, object: string | null): Promise<void> {
+async function checkEnd({ persist, problem, loaded }: Arena, object: string | null): Promise<void> {
   if (object === null) return;
   withObjectCopy(persist, "Conversation", object, (sql) => {
-    checkConversation(sql, "at the end", problem);
+    checkConversation(sql, loaded, "at the end", problem);
     const [{ nodes, turns }] = sql.exec("SELECT COUNT(*) AS nodes, (SELECT turns FROM meta) AS turns FROM node");
     if (nodes !== 2 || turns !== 2)
       problem(`${nodes} responses, counted as ${turns}, expected the turn and its follow-up`);

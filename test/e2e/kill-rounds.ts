@@ -3,8 +3,7 @@
  * something, kills workerd at an instant, starts it again, and compares everything with the same request run uninterrupted.
  */
 
-import { openTextSide } from "../../cli/model-argument.ts";
-import { defaultFolder, ENDLESS, endIds } from "./default-model.ts";
+import { ENDLESS } from "./default-model.ts";
 import { ask } from "./http.ts";
 import { Arena, type KillReport } from "./kill-arena.ts";
 import { checkBooks } from "./kill-disk.ts";
@@ -18,7 +17,7 @@ import {
   type ShortReference,
   shortReference,
 } from "./kill-plans.ts";
-import { playChat, playResponse, type TextSide } from "./kill-replies.ts";
+import { playChat, playResponse } from "./kill-replies.ts";
 import { objectIds } from "./object-files.ts";
 
 export interface KillOptions {
@@ -68,8 +67,6 @@ export const missed = ({ phases, operations }: KillReport, times: number): strin
 async function playerOf(arena: Arena): Promise<(round: number) => Promise<string>> {
   const { runtime, key, report } = arena;
   await ask(runtime, key, "POST", "/v1/responses", { input: "Hello.", max_output_tokens: 1 }); // weights are loaded
-  const { tokenizer } = await openTextSide(defaultFolder);
-  const textSide: TextSide = { tokenizer, model: { config: { eosIds: endIds } } };
   const responses: Reference[] = [];
   const chats: Reference[] = [];
   for (const plan of plans) {
@@ -90,7 +87,7 @@ async function playerOf(arena: Arena): Promise<(round: number) => Promise<string
       const at = aim === "prefill" && !plans[wished].isLong ? (wished + 1) % plans.length : wished;
       const [plan, reference] = [plans[at], (operation === "chat" ? chats : responses)[at]];
       const kills = aim === "anywhere" || cycle % 4 === 3 ? 2 : 1; // the second time while it recovers
-      const game = { arena, scenario, cycle, kills, plan, reference, textSide };
+      const game = { arena, scenario, cycle, kills, plan, reference };
       phases = await (operation === "chat" ? playChat(game) : playResponse(game));
     } else {
       const at = (cycle + round) % samplings.length;

@@ -31,8 +31,10 @@ const stubOf = (object: string) => env.CONVERSATIONS.get(env.CONVERSATIONS.idFro
 const inspect = <Result>(object: string, use: (sql: ReturnType<typeof durableSql>) => Result): Promise<Result> =>
   runInDurableObject(stubOf(object), (_, { storage }) => use(durableSql(storage)));
 
-const expectSound = async (object: string): Promise<void> =>
-  expect(await inspect(object, checkInvariants)).toStrictEqual([]);
+async function expectSound(object: string): Promise<void> {
+  const loaded = await modelHost(env).load("fledgling-2m");
+  expect(await inspect(object, (sql) => checkInvariants(sql, loaded))).toStrictEqual([]);
+}
 
 /** Begins a turn, reads until `isDue`, and resets every object. Returns the response's node. */
 async function beginAndReset(

@@ -49,7 +49,7 @@ export async function importParser(): Promise<AnyParser> {
       held ??= await open();
       const { sql, core, branch } = held;
       const answer = await core.importState(branch, streamOf(bytes));
-      mustEqual(checkInvariants(sql), [], "the database is unsound");
+      mustEqual(checkInvariants(sql, loaded), [], "the database is unsound");
       if (answer.ok) return judgeImported(sql, core, branch, vocabSize);
       const { status, code, message } = answer.error;
       return refusedBy(
