@@ -3,7 +3,9 @@
 import { expect, test } from "vitest";
 import { bleed } from "./bleed.ts";
 
-test("nothing of one conversation gets into another, however they are interleaved, aborted and pulled away", async () => {
+test("nothing of one conversation gets into another, however they are interleaved, aborted and pulled away", {
+  timeout: 240_000,
+}, async () => {
   const report = await bleed(240, 20261122);
   expect(report.wrong).toStrictEqual([]);
   expect(report.interleavings).toBeGreaterThanOrEqual(240);
