@@ -12,7 +12,6 @@ import {
   withoutInstructions,
 } from "./prompt.ts";
 import { RefusedError } from "./refusal.ts";
-import { nearestCheckpoint } from "./replay.ts";
 import type { Sql } from "./sql.ts";
 import { readIds } from "./token-log.ts";
 import type { InputItem, TurnRequest } from "./types.ts";

@@ -16,7 +16,7 @@ import type { Sql } from "./sql.ts";
 import { readIds } from "./token-log.ts";
 
 /** The nearest checkpoint at or before the end of a node's log, along the logs that it continues. */
-export function nearestCheckpoint(sql: Sql, node: number, digest: string): FoundCheckpoint | null {
+function nearestCheckpoint(sql: Sql, node: number, digest: string): FoundCheckpoint | null {
   for (let at: number | null = node; at !== null; ) {
     const found = findCheckpoint(sql, at);
     if (found?.digest === digest) return found;

@@ -82,7 +82,7 @@ function verdictOf({ caughtBy, test }: Mutant): Verdict {
   rmSync(report, { force: true });
   const name = test.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
   const vitest = join(root, "node_modules/vitest/vitest.mjs");
-  const reporting = ["--reporter", "json", "--outputFile", report];
+  const reporting = ["--reporter", "json", "--outputFile", report, "--testTimeout", "240000"]; // machines may be busy
   spawnSync(process.execPath, [vitest, "run", "--project", project, ...reporting, "-t", name, caughtBy], {
     cwd: copy,
     stdio: "ignore",
