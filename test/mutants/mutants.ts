@@ -209,10 +209,10 @@ export const mutants: readonly Mutant[] = [
   {
     mistake: "what will have to be swept is written before the alarm is set",
     file: "shared/conversation/tenant-store.ts",
-    from: "    this.#options.wakeAt(now + TOMBSTONE_SECONDS);\n    this.#sql.transaction(() => forgetObject(this.#sql, object, now));\n",
-    to: "    this.#sql.transaction(() => forgetObject(this.#sql, object, now));\n    this.#options.wakeAt(now + TOMBSTONE_SECONDS);\n",
+    from: '    this.#options.wakeAt(now + CLAIM_SECONDS);\n    this.#sql.exec(\n      "INSERT OR REPLACE INTO claims (key, request_hash, object, node, expires_at) VALUES (?, ?, ?, ?, ?)",\n      key,\n      requestHash,\n      target.object,\n      target.node,\n      now + CLAIM_SECONDS,\n    );\n',
+    to: '    this.#sql.exec(\n      "INSERT OR REPLACE INTO claims (key, request_hash, object, node, expires_at) VALUES (?, ?, ?, ?, ?)",\n      key,\n      requestHash,\n      target.object,\n      target.node,\n      now + CLAIM_SECONDS,\n    );\n    this.#options.wakeAt(now + CLAIM_SECONDS);\n',
     caughtBy: "test/conversation/tenant-faults.test.ts",
-    test: "a conversation's end",
+    test: "a claim",
   },
   {
     mistake: "what was deleted takes storage again when it is asked for",
