@@ -30,6 +30,7 @@ test("what was deleted is not made again by asking for it", async () => {
     ok: false,
     error: { code: "previous_response_not_found" },
   });
+  expect(await tablesOf(object)).toBe(0);
   await port.destroy();
   expect(await tablesOf(object)).toBe(0);
 });
