@@ -36,7 +36,10 @@ export default defineConfig({
       // The built Worker in a workerd of its own, one for each file: `npm run build && npm run build:worker` first.
       { extends: true, test: { name: "e2e", include: ["test/e2e/**/*.test.ts"] } },
       // The built page in Chromium, from the built Worker.
-      { extends: true, test: { name: "browser", include: ["test/browser/*.test.ts"], testTimeout: 120_000 } },
+      {
+        extends: true,
+        test: { name: "browser", include: ["test/browser/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000 },
+      },
       // Ops and golden cases in a page, on its WebGPU and its WASM.
       ...pageSuites,
       {
