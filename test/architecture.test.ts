@@ -88,7 +88,7 @@ const allowed: Record<string, string[]> = {
   "durable-objects": ["shared"],
   workers: ["shared", "durable-objects"],
   cli: ["shared"],
-  bench: ["shared", "cli", "test/e2e/runtime.ts", "test/e2e/overload.ts"],
+  bench: ["shared", "cli", "test/e2e/runtime.ts", "test/e2e/overload.ts", "test/e2e/default-model.ts"],
   test: ["shared", "durable-objects", "workers", "client", "cli"],
   "vitest.config.ts": ["test/browser/page/project.ts"],
 };

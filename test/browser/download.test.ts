@@ -1,7 +1,7 @@
 /** A bundle on its way into a browser: whatever breaks off, is taken away or damaged, it ends up whole, and nothing is fetched twice. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { defaultModel } from "../default-model.ts";
+import { defaultModel, defaultManifest as manifest } from "../e2e/default-model.ts";
 import { Runtime } from "../e2e/runtime.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage, type Outcome } from "./harness-page.ts";
@@ -9,8 +9,7 @@ import { Link } from "./link.ts";
 import { putTwoShards } from "./two-shards.ts";
 
 const browser = browse({ hasWebgpu: false });
-const { entry, manifest } = defaultModel();
-const model = entry.id;
+const model = defaultModel.id;
 const shards = manifest.shards;
 const weightBytes = shards.reduce((sum, { bytes }) => sum + bytes, 0);
 const last = shards.at(-1)!;
@@ -21,7 +20,7 @@ let link: Link;
 beforeAll(async () => {
   if (isSkipped) return;
   const models = [
-    { id: model, source: "assets", path: entry.path, download: true },
+    { id: model, source: "assets", path: defaultModel.path, download: true },
     { id: "two-shards", source: "r2", path: "two-shards", download: true },
   ];
   runtime = await Runtime.start({ requestsPerMinute: 100_000, vars: { AERIE_MODELS: JSON.stringify(models) } });

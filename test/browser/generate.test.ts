@@ -4,11 +4,12 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sha256Hasher } from "../../cli/bundle-folder.ts";
 import { loadKernels } from "../../cli/kernels.ts";
+import { nodeFolder } from "../../cli/node-folder.ts";
 import { wasmBackend } from "../../shared/backend/wasm/index.ts";
 import { createState, type Model, prefill, step } from "../../shared/engine.ts";
 import { loadModel } from "../../shared/load-model.ts";
 import { loadTokenizer } from "../../shared/load-tokenizer.ts";
-import { defaultModel } from "../default-model.ts";
+import { defaultFolder, defaultManifest, defaultModel } from "../e2e/default-model.ts";
 import { Runtime } from "../e2e/runtime.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage, type Run } from "./harness-page.ts";
@@ -18,8 +19,8 @@ const TOKENS = 64;
 const prompt = "Once upon a time";
 
 const browser = browse({ hasWebgpu: false });
-const { entry, manifest, folder } = defaultModel();
-const model = entry.id;
+const model = defaultModel.id;
+const folder = nodeFolder(defaultFolder);
 
 let runtime: Runtime;
 let key: string;
@@ -31,6 +32,7 @@ beforeAll(async () => {
   link = await Link.to(runtime.url);
 });
 afterAll(async () => {
+  await folder.close();
   await link?.close();
   await runtime?.stop();
 });
@@ -42,7 +44,7 @@ async function inNode(follow?: readonly number[]): Promise<{ ids: number[]; logi
   });
   const text = await loadTokenizer(folder);
   const promptIds = text!.tokenizer.encode(prompt);
-  const { vocabSize } = manifest.config;
+  const { vocabSize } = defaultManifest.config;
   const logits = new Float32Array(TOKENS * vocabSize);
   const ids: number[] = [];
   const state = createState(loaded);

@@ -1,7 +1,7 @@
 /** The model on WebGPU in Chromium, against WASM on the same page, from the same stored bytes. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { defaultModel } from "../default-model.ts";
+import { defaultModel } from "../e2e/default-model.ts";
 import { Runtime } from "../e2e/runtime.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage, type Run } from "./harness-page.ts";
@@ -16,7 +16,7 @@ const SOFTWARE_ADAPTER = /^webgpu: google swiftshader/; // what Chromium brings 
 const MAX_NMSE = 1e-5;
 
 const browser = browse({ hasWebgpu: true });
-const model = defaultModel().entry.id;
+const model = defaultModel.id;
 
 let runtime: Runtime;
 let key: string;

@@ -1,12 +1,14 @@
 /** The default model's bundle over HTTP, from assets and from R2: the very bytes that the deployment itself runs on. */
 
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { defaultModel } from "../default-model.ts";
+import { defaultFolder, defaultModel, defaultManifest as manifest } from "./default-model.ts";
 import { serve } from "./served.ts";
 
-const { entry, manifest, read } = defaultModel();
-const { id, path } = entry;
+const { id, path } = defaultModel;
+const read = (name: string) => new Uint8Array(readFileSync(join(defaultFolder, name)));
 const names = ["manifest.json", ...[...manifest.files, ...manifest.shards].map(({ file }) => file)];
 const shard = manifest.shards.at(-1)!;
 

@@ -18,16 +18,16 @@ export const defaultModel = catalogue.find(({ isDefault }) => isDefault) ?? cata
 /** Where `npm run build` puts its bundle. */
 export const defaultFolder = fileURLToPath(new URL(`build/assets/${defaultModel.path}`, root));
 
-const manifest = JSON.parse(readFileSync(`${defaultFolder}/manifest.json`, "utf8")) as Manifest;
+export const defaultManifest = JSON.parse(readFileSync(`${defaultFolder}/manifest.json`, "utf8")) as Manifest;
 
 /** A `logit_bias` that bans them: replies are then as long as they may be. */
 export const ENDLESS: Readonly<Record<string, number>> = Object.fromEntries(
-  manifest.config.eosIds.map((id) => [id, -100]),
+  defaultManifest.config.eosIds.map((id) => [id, -100]),
 );
 
 /** All of it but its weights: enough to read a conversation's database with. */
 export async function unweightedModel(): Promise<LoadedModel> {
-  const { config, ring, digest } = manifest;
+  const { config, ring, digest } = defaultManifest;
   const model = { config, stateLayout: stateLayout(config, ring) } as LoadedModel["model"];
   return { id: defaultModel.id, digest, model, ...(await openTextSide(defaultFolder)) };
 }
