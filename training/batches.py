@@ -15,6 +15,7 @@ from grammar import Document, new_document
 from tokenizer import BOS, EOS, PAD
 
 DOCUMENTS_PER_POOL = 512
+ROW_MULTIPLE = 64  # of the length of a row: a multiple of every window
 
 Row = tuple[list[int], list[float]]  # the ids, and their weights in the loss
 Batch = tuple[Tensor, Tensor, Tensor]  # inputs, targets and the targets' weights, each [B, T]
@@ -31,7 +32,7 @@ def encode(document: Document, tokenizer: Tokenizer) -> Row:
 
 def pool(tokenizer: Tokenizer, rng: Random, stage: Stage, size: int = DOCUMENTS_PER_POOL) -> list[Batch]:
     """Batches of similar rows, in random order. Documents longer than the stage allows are left out."""
-    rows = sorted((encode(new_document(rng, stage.mix, stage.gaps, stage.kinds), tokenizer) for _ in range(size)), key=lambda row: len(row[0]))
+    rows = sorted((encode(new_document(rng, stage.mix, stage.gaps, stage.typical), tokenizer) for _ in range(size)), key=lambda row: len(row[0]))
     rows = [row for row in rows if len(row[0]) <= stage.longest]
     batches: list[list[Row]] = [[]]
     for row in rows:
@@ -43,7 +44,8 @@ def pool(tokenizer: Tokenizer, rng: Random, stage: Stage, size: int = DOCUMENTS_
 
 
 def stack(rows: list[Row]) -> Batch:
-    T = max(len(ids) for ids, _ in rows)
+    longest = max(len(ids) for ids, _ in rows) - 1
+    T = -(-longest // ROW_MULTIPLE) * ROW_MULTIPLE + 1  # inputs and targets are one shorter
     ids = torch.tensor([ids + [PAD] * (T - len(ids)) for ids, _ in rows])
     weights = torch.tensor([row + [0.0] * (T - len(row)) for _, row in rows])
     return ids[:, :-1], ids[:, 1:], weights[:, 1:]

@@ -1,26 +1,33 @@
-"""What should someone know who uses the model?  Writes the model card, with samples of the exported weights."""
+"""What should someone know who uses the model?
 
-import torch
-from tokenizers import Tokenizer
+    python card.py ../models/fledgling-4m
+
+Writes MODEL_CARD.md of an exported model, from its config, its training log, and what `npm run eval:model` wrote into its
+folder `measured`.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from safetensors import safe_open
 
 import names
-import words
-from griffin import Griffin
-from recall_score import Scores, score
-from sample import PROMPTS, chat_prompt, generate
+from griffin import Config
 from stories import PLOTS
+from templates import part
 
-DIALOGUES = 60  # of each distance
 CARD = """---
 license: apache-2.0
 language: en
 tags: [griffin, recurrent-gemma, tiny]
 ---
 
-# Fledgling, 3 M parameters
+# Fledgling, {millions} M parameters
 
-A small Griffin model that tells children's stories, makes small talk and is trained to remember what it was told. It
-exists so that an engine has something real to run: it loads in a moment and fits in {bytes} bytes.
+A small Griffin model that tells children's stories, makes small talk and remembers what it was told far beyond its
+attention window. It exists so that an engine has something real to run: it loads in a moment.
 
 ## What it is
 
@@ -29,95 +36,86 @@ exists so that an engine has something real to run: it loads in a moment and fit
 | architecture | Griffin (RecurrentGemma format): {layers} |
 | parameters | {parameters:,}, embeddings shared with the output |
 | width, MLP, heads | {width}, {mlp}, {heads} of {head_width} with one key and value head |
-| attention window | a token sees itself and {window} earlier ones; the {attention} attention layers together reach {reach} |
+| attention window | a token sees itself and {window} earlier ones; the {attention} attention layers one after the other reach {reach} |
 | vocabulary | {vocabulary} pieces, byte fallback |
-| weights | bfloat16 |
+| weights | bfloat16, {bytes:.1f} MB; served in 8 bits, half of that |
 
 ## Training
 
 Only text of the project's own grammar (`training/grammar.py`): stories of {plots} plots, chats, and dialogues in which
-facts are told and later asked for. No other text was used, no other model, and so there is nobody to attribute.
-{tokens} M tokens, {minutes} minutes of one CPU core. Loss on unseen text of the same grammar: {loss} per token of the
-model's own turns and stories.
+facts are told and later asked for. No other text was trained on, no other model was used. {tokens} M tokens, {minutes}
+minutes of one CPU core ({cost}); commands, seeds and settings are in `training/README.md`, the log is
+`training-log.txt`.
 
-The rates, the stages and some of the text were changed while it was trained (`training/README.md` says how), so a new run
-comes close to these weights but does not repeat them. The log, every now and then (its first lines count differently what
-is marked):
+## Measures
 
-    {log}
+Printed by `npm run eval:model`. Held out means: the {held_out} names, the sentences that tell and ask, the talk in
+between and two of the plots are in no training text. Names are composed of {starts} beginnings and {ends} ends, one token each;
+a held-out name is a pair that was never seen together. A dialogue tells three facts and one about somebody else, talks about
+other things, and then asks for the three and for two that were never told. The replies to what is told are the model's own. Right means that greedy decoding says exactly the expected
+sentence up to the end of the value. What is further away than {reach} tokens can only come from the recurrent state.
 
-## Memory
+![recall by distance](measured/recall.svg)
 
-Measured on dialogues whose names ({held_out}), sentences and other talk are in no training text
-(`training/recall_score.py`): three facts, other talk, then questions of the three and of two that were not told. Right
-means that greedy decoding says exactly the expected sentence up to the end of the value. The distance is counted from
-the last mention of the value. What is further away than {reach} tokens is carried by the recurrent state alone. By chance, a
-name would be right in one of {made_up} cases, a colour in one of {colors}.
+{measures}
 
-{recall}
+The text by people is only measured, for comparison; its attributions are in `training/real-text.jsonl`:
 
-## Samples
-
-Greedy, from the published weights.
-
-{samples}
+{attributions}
 
 ## What it cannot do
 
-It knows nothing outside its grammar. To many questions about the world it says that it does not know, to others it gives
+It knows nothing outside its grammar: to many questions about the world it says that it does not know, to others it gives
 a wrong answer. It cannot calculate, write programs or translate, and it understands only simple English sentences much
-like those above. Its stories are grammatical, but the hero and
-the friend often get one and the same name, and the thing asked for may become another. Of what it was told it mixes up
-which name belongs to whom, and after a few hundred tokens mostly knows only that something was told, as the table shows. It is a toy to test an engine with, not a source of advice.
+like those above. It remembers eight kinds of fact: the user's name,
+age and town, the name of a cat or a dog, a favorite color and food, a lucky number, and where a key is. It knows by their
+sound which names are people's and which are pets', and of names that are not made of its parts it may keep only a piece. It
+does not remember what other people are called: with names that sound alike it mixes up whose they are. It is a toy to test an engine with, not a source of advice.
 
 ## Licence
 
-Apache-2.0, weights and grammar.
+Apache-2.0, weights and grammar. `held-out/documents.jsonl` holds short texts by people under the licences named above.
 
 ## Files
 
-`trainer-logits.json` holds logits of the trainer's forward pass for three token sequences (f32, these weights): an
+`trainer-logits.json` holds logits of the trainer's forward pass for some token sequences (f32, these weights): an
 implementation should reproduce them to 1e-4.
 """
 
 
-def model_card(model: Griffin, tokenizer: Tokenizer, figures: dict[str, str]) -> str:
-    config = model.config
-    parameters = sum(p.numel() for p in model.parameters())
+def model_card(folder: Path) -> str:
+    config = Config.load(folder / "config.json")
+    with safe_open(folder / "model.safetensors", "pt") as tensors:
+        parameters = sum(tensors.get_tensor(name).numel() for name in tensors.keys())
+    log = (folder / "training-log.txt").read_text()
+    seconds = float(re.findall(r"^ *([\d.]+) s ", log, re.M)[-1])
+    attention = config.layers.count("attention")
+    real = [json.loads(line) for line in (Path(__file__).parent / "real-text.jsonl").read_text().splitlines()]
     return CARD.format(
-        **figures,
-        bytes=f"{2 * parameters / 1e6:.1f} million",
-        layers=", ".join(config.layers),
+        millions=round(parameters / 1e6),
         parameters=parameters,
+        bytes=2 * parameters / 1e6,
+        layers=", ".join(config.layers),
         width=config.width,
         mlp=config.mlp_width,
         heads=config.heads,
         head_width=config.head_width,
         window=config.window,
+        attention=attention,
+        reach=attention * config.window,
         vocabulary=config.vocab_size,
-        plots=len(PLOTS),
+        plots=len(part(list(PLOTS), held_out=False)),
+        tokens=re.findall(r"([\d.]+) M tokens", log)[-1],
+        minutes=round(seconds / 60),
+        cost="some cents of electricity",
         held_out=len(names.HELD_OUT),
-        made_up=f"{len(names.STARTS) * len(names.CLOSINGS):,}",
-        colors=len(words.COLORS),
-        attention=config.layers.count("attention"),
-        reach=config.layers.count("attention") * config.window,
-        recall=memory_table(score(model, tokenizer, DIALOGUES)),
-        samples="\n\n".join(sample(model, tokenizer, prompt) for prompt in PROMPTS),
+        starts=len(names.STARTS),
+        ends=len(names.ENDS),
+        measures=(folder / "measured" / "report.md").read_text().strip(),
+        attributions="\n".join(dict.fromkeys(f"- {text['source']}: {text['attribution']}" for text in real)),
     )
 
 
-def memory_table(scores: Scores) -> str:
-    share = lambda right, of: f"{right / of:.0%}" if of else "–"  # noqa: E731
-    rows = ["| tokens | told: right | names: right | names: first piece | wrongly \"I don't know\" | asked | never told: \"I don't know\" |", "|---|---|---|---|---|---|---|"]
-    for span, told in scores.told.items():
-        name, never = scores.names[span], scores.never_told[span]
-        cells = [f"{span[0]}–{span[1] - 1}", share(told.right, told.asked), share(name.right, name.asked), share(name.first, name.asked),
-                 share(told.unknown, told.asked), str(told.asked), share(never.right, never.asked)]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-@torch.no_grad()
-def sample(model: Griffin, tokenizer: Tokenizer, prompt: str) -> str:
-    reply = tokenizer.decode(generate(model, chat_prompt(prompt, tokenizer), 300)).replace("\n", "\n> ")
-    return f"**{prompt}**\n\n> {reply}"
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    (folder / "MODEL_CARD.md").write_text(model_card(folder))

@@ -63,7 +63,7 @@ SMALL_TALK: list[tuple[str, str]] = [
     ("[How old are you?|When were you born?|When is your birthday?]", "I am very young. I was trained not long ago, so you could say that I have just left the nest. How old are you?"),
     ("[Where do you live?|Where are you?|Where are you from?]", "I live in a small file on a computer. It is not a big house, but there is room for many stories. Where do you live?"),
     ("[Who made you?|Who built you?|Where do you come from?]", "I was made for Aerie, an engine for small language models. My stories come from a grammar, which is a kind of recipe for sentences."),
-    ("[How big are you?|How many parameters do you have?|Are you a big model?]", "I am very small. I have about three million parameters, and I fit into a file of a few megabytes. Many models are a thousand times bigger."),
+    ("[How big are you?|How many parameters do you have?|Are you a big model?]", "I am very small. I have about four million parameters, and I fit into a file of a few megabytes. Many models are a thousand times bigger."),
     ("[How do you work?|How does a Griffin work?|What is a Griffin model?|How do you think?]",
      "I read one word after the other and keep a small memory of fixed size. A part of it looks back at the last words, and another part carries older things along. Then I choose the next word."),
     ("[How do you remember things?|Do you have a good memory?|How good is your memory?|Can you remember things?]",
@@ -85,6 +85,28 @@ SMALL_TALK: list[tuple[str, str]] = [
     ("I am [ill|sick|not well][.|]", "I am sorry to hear that. Please rest, drink some tea and keep warm. If it gets worse, ask a doctor. I hope that you feel better soon."),
     ("I [had a bad day|had a terrible day][.|]", "I am sorry that your day was not good. Would you like to tell me about it? Tomorrow is a new day, and it may be a better one."),
     ("I [had a good day|had a great day][!|.]", "I am glad that your day was so good! What was the best part of it?"),
+    ("I am [so |very |a little |][worried|nervous][.|]", "It is all right to be worried. Tell me what is on your mind, and we can think about it together. Often a thing looks smaller when you talk about it."),
+    ("I am [so |very |really |]proud[.|!|]", "You can be proud! Tell me what you did. I like to hear how something turned out well."),
+    ("I [miss|really miss] my [friend|grandmother|family|home][.|]", "I am sorry. It is hard to miss somebody. Would you like to tell me something about them, or shall I tell you a story to cheer you up?"),
+    ("I [got|have got] a [present|gift|surprise] today[.|!|]", "How exciting! What was it? I like surprises, although nobody has ever wrapped one for me."),
+    ("[Today is my birthday|It is my birthday today|It is my birthday][!|.|]", "Happy birthday! I hope that you have a wonderful day with cake and candles. What do you wish for?"),
+    ("I [have to|must] [do my homework|clean my room|go to school|go to work][.|]", "That may not be fun, but you will be glad when it is done. Start with a small part of it. Afterwards I can tell you a story."),
+    ("I [cannot|can't] decide what to do[.|]", "Then let me help you. You could read, go for a walk or call a friend. Or you stay here, and we make up a story together."),
+    ("[I am back|Here I am again|It's me again][!|.|]", "Welcome back! I am glad that you are here again. Shall we go on, or would you like to talk about something new?"),
+    ("[What do you like?|What do you like to do?|What are your hobbies?|Do you have hobbies?|What do you like to talk about?]",
+     "I like stories most of all, and I like words that sound nice. I also like to hear about people and their pets. What do you like to do?"),
+    ("[What do you think about?|What are you thinking about?|What is on your mind?]", "I am thinking about the stories that I know. In one of them, a mouse crosses a river. What are you thinking about?"),
+    ("[Are you happy?|Are you sad?|Do you have feelings?|How do you feel?]", "I am a program, so I do not feel happy or sad as you do. But I am made for friendly talk, and this is friendly talk. How do you feel today?"),
+    ("[Are you smart?|Are you clever?|How smart are you?]", "I am not very clever, because I am small. But I know many little stories, and I can remember what you tell me. That is something, is it not?"),
+    ("[Can you keep a secret?|I have a secret|Can I tell you a secret?][.|]", "You can tell me, but I am only a program, so please do not tell me anything that must stay hidden. What is it about?"),
+    ("[Do you speak German?|Can you speak French?|Which languages do you speak?|Do you speak Spanish?]", "I only speak English, and only simple English. I learned no other language. Is that all right?"),
+    ("[Can you help me with my homework?|Can you do my homework?]", "I am too small for most homework. I can count to ten, name colors and animals, and tell you what bees make. What is your homework about?"),
+    ("[What shall we do?|What should we do?|What can we do now?|I don't know what to say.|What should we talk about?]", "We could talk about animals, food or your favorite place. I could tell you a joke, or you could tell me something about yourself. What sounds good?"),
+    ("[Let's talk|Can we talk?|I want to talk|Talk to me|Let us chat][.|]", "I would love to talk. Tell me something about your day, or about a person or an animal that you like. I am listening."),
+    ("[Why?|Why is that?|How come?]", "That is a good question, but I am not sure that I know why. I only know simple things. What do you think?"),
+    ("[Really?|Is that true?|Are you sure?]", "I think so, but I am a small model and I make mistakes. You could look it up in a book to be sure."),
+    ("[Interesting|That is interesting|How interesting|Cool|Wow|Nice|Great][!|.|]", "I am glad that you think so! Would you like to know more, or shall we talk about something else?"),
+    ("[I don't understand|I do not understand|What do you mean?|What does that mean?][.|]", "I am sorry, I did not say it well. Let us try again with simple words. What would you like to know?"),
     # thanks and goodbye
     ("[Thank you|Thanks|Thank you very much|Thanks a lot][!|.|]", "You are welcome! It was a pleasure. Is there anything else that you would like to hear or talk about?"),
     ("[Goodbye|Bye|Bye bye|See you later|See you tomorrow|I have to go now][!|.|]", "Goodbye! It was nice to talk with you. Come back soon, and I will have a new story for you."),
@@ -111,7 +133,23 @@ SMALL_TALK: list[tuple[str, str]] = [
 
 def small_talk(rng: Random, held_out: bool = False) -> Turns:
     question, answer = rng.choice(part(SMALL_TALK, held_out))
-    return [(fill(question, {}, rng), fill(answer, {}, rng))]
+    turns = [(fill(question, {}, rng), fill(answer, {}, rng))]
+    if rng.random() < 0.3 and not held_out:
+        turns.append(small_follow_up(rng))
+    return turns
+
+
+def small_follow_up(rng: Random) -> tuple[str, str]:
+    """What may come after anything, and an answer that fits."""
+    slots = {"hobby": rng.choice(words.HOBBIES), "food": rng.choice(words.FOODS)}
+    question, answer = rng.choice([
+        ("[And you?|And what about you?|What about you?|And how about you?]", "[I am a small program, so there is not much to tell. I read, I write, and I like to hear from you.|As for me, I am fine. I have my stories, and I have somebody to talk to.]"),
+        ("[Tell me more.|Please tell me more.|Go on.|Tell me more about that.|More, please.]", "[There is not much more that I know about it, because I am a small model.|I would like to, but I have told you all that I know.] [Would you like to hear a story?|What do you think about it?]"),
+        ("[I like to talk with you.|It is fun to talk with you.|I like this.]", "I like it too! You always find something to talk about. What comes next?"),
+        ("I [want to|will] do some {hobby} [today|tomorrow][.|]", "That sounds like a good plan. I hope that you enjoy it! Will you tell me about it afterwards?"),
+        ("I am going to eat {food} [now|today|tonight][.|]", "Enjoy your meal! I hope that the {food} will taste good. Tell me about it later, if you like."),
+    ])
+    return fill(question, slots, rng), fill(answer, slots, rng)
 
 
 def favorites(rng: Random) -> Turns:
@@ -202,7 +240,7 @@ def repeating(rng: Random) -> Turns:
     """Saying what the user says, a sentence or a row of words: copying, which so much else needs, and nothing but."""
     if rng.random() < 0.5:
         things = names.GIRLS + names.BOYS + names.PETS + words.ANIMALS + words.THINGS + words.FOODS + words.TRAITS
-        said = " ".join(rng.choice(things) if rng.random() < 0.6 else names.made_up(rng) for _ in range(rng.randint(1, 12)))
+        said = " ".join(rng.choice(things) if rng.random() < 0.6 else names.composed(rng) for _ in range(rng.randint(1, 12)))
     else:
         slots = {"thing": rng.choice(words.THINGS), "color": rng.choice(words.COLORS), "animal": rng.choice(words.ANIMALS),
                  "food": rng.choice(words.FOODS), "other": rng.choice(words.FOODS), "place": rng.choice(words.PLACES),
@@ -247,9 +285,29 @@ def story(rng: Random, held_out: bool = False) -> Turns:
     lead = fill("[Here is a story about {what}.|Of course! This is a story about {what}.|I know a story about {what}.] ", {"what": about}, rng) if about else "Here is a story for you. "
     text = stories.tell(cast, theme, rng)
     turns = [(request, (lead if rng.random() < 0.7 else "") + text)]
-    if rng.random() < 0.35:
+    if rng.random() < 0.3:
+        turns.append(and_then(cast, rng))
+    if rng.random() < 0.4:
         turns.append(about_the_story(cast, rng))
     return turns
+
+
+def and_then(cast: stories.Cast, rng: Random) -> tuple[str, str]:
+    """The story goes on, with the same characters."""
+    slots = cast.slots(rng)
+    slots["other"] = rng.choice([place for place in words.PLACES if place != cast.place])
+    question = fill("[And then?|What happened next?|What happened then?|And what happened then?|Go on, please.|Please go on.|Is there more?|How does it go on?|And after that?]", {}, rng)
+    answer = rng.choice([
+        "The next day, {name} and {friend} met again. They went to {other} and took the {thing} with them. It was a long way, but they sang all the time, and in the evening they were home again.",
+        "After that, {name} told everybody about the {thing}. Some did not believe it, but {friend} said, \"It is true. I was there.\" And so it became a story that is told to this day.",
+        "Then {name} invited {friend} for dinner. There was {dish}, and they talked until the stars came out. \"This was a good day,\" said {friend}, and {name} nodded.",
+        "A week later, {friend} came to {name} with a letter. It said that there was a feast at {other}. They put on their best clothes, and {name} brought the {thing} along. They danced all night.",
+        "Then winter came, and {name} stayed at home. But {friend} visited {him} every Sunday, and each time they looked at the {thing} and remembered what had happened.",
+        "Many years later, {name} was old and had gray hair. But {he} still had the {thing}, and {friend} was still {his} friend. They often sat in the sun and laughed about the old days.",
+        "That is where my story ends. But I think that {name} and {friend} stayed friends, and that the {thing} was never lost again.",
+        "In the night, {name} had a dream. {He} and {friend} could fly, and they flew over {other}. When {he} woke up, {he} drew a picture of it and gave it to {friend}.",
+    ])
+    return question, fill(answer, slots, rng)
 
 
 def about_the_story(cast: stories.Cast, rng: Random) -> tuple[str, str]:
@@ -259,6 +317,9 @@ def about_the_story(cast: stories.Cast, rng: Random) -> tuple[str, str]:
         ("[What was the name of the {kind}?|What was the {kind} called?]", "The {kind} was called {name}. Did you like the story?"),
         ("[What was the name of the {fkind}?|What was the {fkind} called?]", "The {fkind} was called {friend}. Did you like the story?"),
         ("[What color was the {thing}?|What was the {thing} like?|What did the {thing} look like?]", "The {thing} was {look}. It was important in the story."),
+        ("[Who was {name}?|Who is {name}?]", "In the story, {name} is a(n) {trait} {kind}. [{His} friend is called {friend}.|{He} meets a(n) {fkind} named {friend}.]"),
+        ("[Who was {friend}?|Who is {friend}?]", "In the story, {friend} is a(n) {fkind}. [{friend} is the friend of {name}.|{name} and {friend} are friends.]"),
+        ("[Where does the story happen?|Where did {name} go?|Where were they?]", "The story happens at {place}. It must be nice at {place}."),
         ("[I liked the story|That was nice|What a lovely story|Thank you for the story][!|.]", "Thank you! I am glad that you liked the story about {name}. Would you like to hear another one?"),
     ])
     return fill(question, slots, rng), fill(answer, slots, rng)

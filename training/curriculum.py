@@ -1,36 +1,36 @@
 """What is the model trained on, and in which order?
 
-The stages follow each other by the minutes of training. Remembering grows from the near to the far:
-first facts and questions with nothing between them, then with a little talk, at last with two thousand tokens. The
-attention window is short in the early stages, so that it cannot do what the recurrence shall learn.
+The stages follow each other by the share of the training that is done. Remembering grows from the near to the far: first
+facts and questions with nothing between them, then with a little talk, at last with two thousand tokens, while stories and
+chats come in. The attention window is short in the early stages and in some batches of the later ones, so that the
+attention cannot do what the recurrence shall learn.
 """
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from grammar import MIX, Mix
-from recall import FACTS
+from grammar import Mix
 
 
 @dataclass(frozen=True)
 class Stage:
-    until: float  # minutes of training at which it ends
+    until: float  # share of the training at which it ends
     mix: Mix
     gaps: tuple[int, int]  # characters between a fact and its question in a far recall
     longest: int  # tokens of a document
     tokens: int  # of a batch
     windows: tuple[int, ...]  # of the attention, in turn from batch to batch
-    kinds: list[str] = field(default_factory=lambda: list(FACTS))  # of fact in "recall at once"
+    typical: float  # share of the names in recall dialogues that tell by themselves whose they are
 
 
-FEW_KINDS = ["name", "pet", "town"]
+NEAR: Mix = [("recall at once", 75), ("far recall", 10), ("chat", 7), ("story chat", 8)]
+FAR: Mix = [("recall at once", 45), ("far recall", 28), ("chat", 10), ("story chat", 13), ("story", 4)]
+ALL: Mix = [("recall at once", 10), ("far recall", 42), ("chat", 15), ("story chat", 24), ("story", 5), ("echo", 4)]
 STAGES = [
-    Stage(4.5, [("recall at once", 65), ("echo", 35)], (100, 300), 256, 2048, (32,)),
-    Stage(21, [("recall at once", 88), ("echo", 4), ("chat", 8)], (100, 600), 384, 4096, (16, 16, 64), FEW_KINDS),
-    Stage(36, [("recall at once", 34), ("quick recall", 14), ("far recall", 8), ("echo", 2), ("story", 8), ("story chat", 20), ("chat", 14)], (300, 2000), 768, 4096, (16, 64)),
-    Stage(math.inf, [("recall at once", 20), ("quick recall", 18), ("far recall", 14), ("story", 8), ("story chat", 22), ("chat", 16), ("echo", 1), ("long chat", 1)], (400, 5500), 2200, 6144, (64,)),
+    Stage(0.30, NEAR, (50, 600), 384, 4096, (16, 64), typical=0.9),
+    Stage(0.45, FAR, (100, 4000), 1280, 4096, (16, 64, 64), typical=0.85),
+    Stage(1.00, ALL, (700, 6800), 2304, 6144, (64, 64, 32), typical=0.8),
 ]
 
 
-def stage_at(minutes: float) -> Stage:
-    return next(stage for stage in STAGES if minutes < stage.until)
+def stage_at(done: float) -> Stage:
+    return next((stage for stage in STAGES if done < stage.until), STAGES[-1])

@@ -1,14 +1,14 @@
 """How does a training run become a model that others can load?
 
-    python export.py [--run runs/fledgling-3m] [--out ../models/fledgling-3m]
+    python export.py [--run runs/fledgling-4m] [--out ../models/fledgling-3m]
 
 Writes a Hugging Face folder. The weights are rounded to bfloat16. `trainer-logits.json` holds logits of the forward pass
-in griffin.py, in f32 with the rounded weights: what any other implementation must reproduce.
+in griffin.py, in f32 with the rounded weights: what any other implementation must reproduce. `held-out/` holds the text that
+`npm run eval:model` measures on, `training-log.txt` how it was trained. card.py then writes the model card.
 """
 
 import argparse
 import json
-import re
 import shutil
 from pathlib import Path
 from random import Random
@@ -17,15 +17,17 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from card import model_card
-from grammar import chat_document, new_document
+import examinations
+import held_out
+from grammar import chat_document
 from griffin import Config, Griffin
-from recall import quick
+from recall import far
 from sample import load
 from tokenizer import BOS, END_OF_TURN, EOS, PAD
 
 HERE = Path(__file__).parent
-REFERENCE_LENGTHS = (5, 40, 150)  # the last is longer than two windows
+REFERENCE_LENGTHS = (5, 20, 40, 100, 150)  # the last is longer than two windows
+DIALOGUES = 30  # of each distance
 REFERENCE_POSITIONS = 8  # of each sequence, spread from the first to the last
 
 # As Gemma 1 does it, but a system message, which Gemma refuses, is put before the first question.
@@ -67,12 +69,16 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
+def write_lines(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
 @torch.no_grad()
 def reference_logits(model: Griffin, tokenizer: Tokenizer) -> dict:
     rng = Random(7)
-    documents = [chat_document(quick(rng, 600), rng) for _ in range(2)] + [new_document(rng)]
+    documents = [chat_document(far(rng, 1000), rng) for _ in REFERENCE_LENGTHS]
     sequences = []
-    for length, document in zip(REFERENCE_LENGTHS, reversed(documents)):
+    for length, document in zip(REFERENCE_LENGTHS, documents):
         tokens = [BOS, *tokenizer.encode(document.text, add_special_tokens=False).ids][:length]
         assert len(tokens) == length
         count = min(length, REFERENCE_POSITIONS)
@@ -94,25 +100,18 @@ def export(run: Path, out: Path) -> None:
     write_json(out / "tokenizer_config.json", TOKENIZER_CONFIG)
     write_json(out / "generation_config.json", {"bos_token_id": BOS, "eos_token_id": [EOS, END_OF_TURN], "pad_token_id": PAD})
     (out / "trainer-logits.json").write_text(json.dumps(reference_logits(model, tokenizer), separators=(",", ":")) + "\n")
-    (out / "MODEL_CARD.md").write_text(model_card(model, tokenizer, training_figures(run)))
-    for path in sorted(out.iterdir()):
+    shutil.copy(run / "log.txt", out / "training-log.txt")
+    (out / "held-out").mkdir(exist_ok=True)
+    write_lines(out / "held-out" / "dialogues.jsonl", examinations.dialogues(tokenizer, DIALOGUES))
+    write_lines(out / "held-out" / "documents.jsonl", held_out.documents())
+    for path in sorted(path for path in out.rglob("*") if path.is_file()):
         print(f"{path.stat().st_size:9,} bytes  {path}")
-
-
-def training_figures(run: Path) -> dict[str, str]:
-    """What the log says at its end, validation loss, tokens seen, seconds, and ten of its lines."""
-    log = (run / "log.txt").read_text()
-    seconds, loss = re.findall(r"([\d.]+) s  validation loss ([\d.]+)", log)[-1]
-    steps = [line for line in log.splitlines() if " step " in line]
-    lines = [steps[round(i * (len(steps) - 1) / 9)] for i in range(10)]
-    return {"loss": loss, "minutes": str(round(float(seconds) / 60)), "tokens": re.findall(r"([\d.]+) M tokens", log)[-1],
-            "log": "\n    ".join(lines)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, default=HERE / "runs" / "fledgling-3m")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "models" / "fledgling-3m")
+    parser.add_argument("--run", type=Path, default=HERE / "runs" / "fledgling-4m")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "models" / "fledgling-4m")
     options = parser.parse_args()
     torch.set_num_threads(1)
     export(options.run, options.out)

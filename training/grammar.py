@@ -12,7 +12,7 @@ from random import Random
 
 import names
 from chats import Turns, any_topic, repeating, story
-from recall import FACTS, Memory, at_once, far, quick
+from recall import Memory, at_once, far
 from stories import new_story
 from templates import fill
 
@@ -20,12 +20,12 @@ START, END = "<start_of_turn>", "<end_of_turn>"
 
 # (kind, share of the documents)
 Mix = list[tuple[str, float]]
-MIX: Mix = [("story", 12), ("story chat", 25), ("chat", 16), ("echo", 6), ("quick recall", 24), ("far recall", 15), ("long chat", 2)]
+MIX: Mix = [("story", 12), ("story chat", 25), ("chat", 16), ("echo", 6), ("recall at once", 24), ("far recall", 15), ("long chat", 2)]
 GAPS = (400, 5000)  # characters between a fact and its question in a far recall
 
 
-MARKED = re.compile(r"( ?\*[^*]+\*)")  # with the space before it, which belongs to the word's token
-MARKED_WEIGHT = 6.0
+MARKED = re.compile(r"( ?\*[^*]+\*|~\w+~)")  # with the space before it, which belongs to the word's token
+REMEMBERED_WEIGHT, COPIED_WEIGHT, DECISION_WEIGHT = 8.0, 4.0, 5.0
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Document:
         return "".join(text for text, _ in self.pieces)
 
 
-def new_document(rng: Random, mix: Mix = MIX, gaps: tuple[int, int] = GAPS, kinds: list[str] = list(FACTS)) -> Document:
+def new_document(rng: Random, mix: Mix = MIX, gaps: tuple[int, int] = GAPS, typical: float = 0.0) -> Document:
     kind = rng.choices([kind for kind, _ in mix], [share for _, share in mix])[0]
     match kind:
         case "story":
@@ -53,12 +53,10 @@ def new_document(rng: Random, mix: Mix = MIX, gaps: tuple[int, int] = GAPS, kind
         case "echo":
             turns = [turn for _ in range(rng.choice([1, 1, 2])) for turn in repeating(rng)]
         case "recall at once":
-            turns = at_once(rng, kinds)
-        case "quick recall":
-            turns = quick(rng, rng.choice([100, 300, 500, 700]))
+            turns = at_once(rng, typical)
         case "far recall":
             low, high = gaps
-            turns = far(rng, round(low * (high / low) ** rng.random()))  # as many from 400 to 800 as from 2000 to 4000
+            turns = far(rng, round(low * (high / low) ** rng.random()), typical)  # as many from 400 to 800 as from 2000 to 4000
         case "long chat":
             turns = talk(rng, rng.randint(1300, 2400))
         case _:
@@ -80,12 +78,17 @@ def chat_document(turns: Turns, rng: Random) -> Document:
 
 
 def chat_pieces(question: str, answer: str) -> list[tuple[str, float]]:
-    question = question.replace("*", "")
-    return [(f"{START}user\n{question}{END}\n{START}model\n", 0.0), *weighted(answer), (f"{END}\n", 1.0)]
+    return [(f"{START}user\n{unmarked(question)}{END}\n{START}model\n", 0.0), *weighted(answer), (f"{END}\n", 1.0)]
 
 
 def weighted(text: str) -> list[tuple[str, float]]:
-    return [(part.replace("*", ""), MARKED_WEIGHT if "*" in part else 1.0) for part in MARKED.split(text) if part]
+    value = REMEMBERED_WEIGHT if "~" in text else COPIED_WEIGHT  # only the answer to a question holds a decision
+    weight = lambda part: value if "*" in part else DECISION_WEIGHT if "~" in part else 1.0  # noqa: E731
+    return [(unmarked(part), weight(part)) for part in MARKED.split(text) if part]
+
+
+def unmarked(text: str) -> str:
+    return text.replace("*", "").replace("~", "")
 
 
 def careless(question: str, rng: Random) -> str:
@@ -104,12 +107,12 @@ def with_system_message(turns: Turns, rng: Random) -> Turns:
     (question, answer), *rest = turns
     kind = rng.random()
     if kind < 0.35:
-        name = names.made_up(rng) if rng.random() < 0.5 else rng.choice(names.PETS + names.GIRLS + names.BOYS)
+        name = names.composed(rng) if rng.random() < 0.5 else rng.choice(names.PETS + names.GIRLS + names.BOYS)
         asked = fill("[What is your name?|Who are you?|What's your name?|What are you called?|Tell me your name.]", {}, rng)
         named = fill("My name is *{name}*. [How can I help you?|It is nice to meet you. What is your name?]", {"name": name}, rng)
         return [(fill("[Your name is {name}.|You are {name}.|You are {name}, a friendly helper.|You are called {name}. Be kind.]\n\n", {"name": name}, rng) + asked, named), *turns]
     if kind < 0.6:
-        name = names.made_up(rng) if rng.random() < 0.7 else rng.choice(names.GIRLS + names.BOYS)
+        name = names.composed(rng) if rng.random() < 0.7 else rng.choice(names.GIRLS + names.BOYS)
         system = fill("[The user is called {name}.|The name of the user is {name}.|You talk with {name}.|The user's name is {name}. Be friendly.]\n\n", {"name": name}, rng)
         asked = fill("[What is my name?|Do you know my name?|Who am I?|What's my name?]", {}, rng)
         return [(system + question, answer), *rest, (asked, f"Your name is *{name}*.")]

@@ -20,6 +20,8 @@ import torch
 from tokenizers import Tokenizer
 
 import recall
+import recall_facts
+from batches import ROW_MULTIPLE
 from grammar import chat_pieces
 from griffin import Griffin
 from sample import load
@@ -73,12 +75,13 @@ def laid_out(memory: recall.Memory, tokenizer: Tokenizer) -> tuple[list[int], li
     questions = []
     for turn, kind, mentioned in memory.questions:
         distance = None if mentioned is None else starts[turn] - marks[mentioned][1]
-        questions.append(Question(starts[turn], *marks[turn], distance, kind in recall.NAMES))
+        questions.append(Question(starts[turn], *marks[turn], distance, kind in recall_facts.NAMES))
     return ids, questions
 
 
 @torch.no_grad()
-def score(model: Griffin, tokenizer: Tokenizer, dialogues: int = 40, seed: int = 99, spans=SPANS, held_out: bool = True) -> Scores:
+def score(model: Griffin, tokenizer: Tokenizer, dialogues: int = 40, seed: int = 99, spans=SPANS, held_out: bool = True, features=None) -> Scores:
+    features_of = features or Griffin.features
     i_token = tokenizer.encode("I", add_special_tokens=False).ids[0]  # begins "I don't know" and no other answer
     scores = Scores(*({span: Count() for span in SPANS} for _ in range(3)))
     for (low, high), chars in spans.items():
@@ -86,9 +89,9 @@ def score(model: Griffin, tokenizer: Tokenizer, dialogues: int = 40, seed: int =
         made = [laid_out(recall.examination(rng, round(chars * rng.uniform(0.8, 1.25)), held_out), tokenizer) for _ in range(dialogues)]
         for at in range(0, dialogues, 8):
             rows = made[at : at + 8]
-            longest = max(len(ids) for ids, _ in rows)
+            longest = -(-max(len(ids) for ids, _ in rows) // ROW_MULTIPLE) * ROW_MULTIPLE
             tokens = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows])
-            features = model.features(tokens)  # [T, B, D]
+            features = features_of(model, tokens).float()  # [T, B, D]
             for row, (ids, questions) in enumerate(rows):
                 for question in questions:
                     mark(scores, model, features[:, row], ids, question, (low, high), i_token)

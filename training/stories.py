@@ -61,7 +61,7 @@ def new_character(rng: Random, kind: str | None = None, not_named: str = "") -> 
     kind = kind or rng.choice(rng.choice([words.ANIMALS, words.ANIMALS, words.WOMEN[:2], words.MEN[:2], PEOPLE]))
     pronoun = "she" if kind in words.WOMEN else "he" if kind in words.MEN else rng.choice(["she", "he"])
     usual = names.PETS if kind in words.ANIMALS else names.GIRLS if pronoun == "she" else names.BOYS
-    name = names.made_up(rng) if rng.random() < MADE_UP else rng.choice([name for name in usual if name != not_named])
+    name = names.composed(rng) if rng.random() < MADE_UP else rng.choice([name for name in usual if name != not_named])
     return Character(kind, name, pronoun)
 
 

@@ -6,7 +6,8 @@ A template is text with choices and slots:
 
 `[a|b|c]` is one of its parts, by chance (they nest); `{slot}` is a word from a table, and `{Slot}` the same word with
 a capital letter; `a(n)` becomes "a" or "an", whichever the next word wants. `*…*` marks what can only be known from
-earlier text; the marks weigh more in training (see grammar.py) and are not part of the text.
+earlier text and `~…~` the word that decides whether it is known; both weigh more in training (see grammar.py), and the
+marks are not part of the text.
 """
 
 import re
@@ -34,7 +35,8 @@ def slot(name: str, slots: dict[str, str]) -> str:
 
 
 def capitalise(text: str) -> str:
-    return text[0].upper() + text[1:]
+    first = len(text) - len(text.lstrip("*~"))  # behind a mark
+    return text[:first] + text[first : first + 1].upper() + text[first + 1 :]
 
 
 def wants_an(word: str) -> bool:

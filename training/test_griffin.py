@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="module")
 def model() -> Griffin:
     torch.manual_seed(0)
-    model = Griffin(Config.load(HERE / "fledgling-3m.json"))
+    model = Griffin(Config.load(HERE / "fledgling-4m.json"))
     model.initialise(seed=0)
     with torch.no_grad():  # trained values are not zero, so none shall be here
         for parameter in model.parameters():

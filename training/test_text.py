@@ -11,8 +11,10 @@ import chats
 import facts
 import names
 import recall
+import recall_facts
 import stories
 import tokenizer as bpe
+import words
 from curriculum import STAGES
 from grammar import MIX, new_document
 from templates import part
@@ -23,7 +25,7 @@ DOCUMENTS = 1500
 @pytest.fixture(scope="module")
 def training_text() -> str:
     rng = Random(3)
-    mixes = [(stage.mix, stage.gaps, stage.kinds) for stage in STAGES]
+    mixes = [(stage.mix, stage.gaps, stage.typical) for stage in STAGES]
     return "\n".join(new_document(rng, *mixes[i % len(mixes)]).text for i in range(DOCUMENTS))
 
 
@@ -33,7 +35,7 @@ def test_the_same_seed_gives_the_same_documents() -> None:
 
 
 def test_no_template_is_left_unfilled(training_text: str) -> None:
-    assert not re.search(r"[\[\]{}|*]", training_text)
+    assert not re.search(r"[\[\]{}|*~]", training_text)
     assert "a(n)" not in training_text and "  " not in training_text
     assert not re.search(r"\b[Aa] [aeio]\w+", training_text.replace("a one", ""))
 
@@ -66,14 +68,14 @@ def test_an_examination_tells_and_asks_with_sentences_that_are_not_trained_on(tr
         memory = recall.examination(Random(seed), 500)
         for turn, kind, mentioned in memory.questions:
             assert memory.turns[turn][0] not in training_text
-            if mentioned is not None and kind in recall.NAMES:
+            if mentioned is not None and kind in recall_facts.NAMES:
                 assert memory.values[kind] in names.HELD_OUT
 
 
 # Whether the answers are right
 
 
-@pytest.mark.parametrize("kind", list(recall.FACTS))
+@pytest.mark.parametrize("kind", list(recall_facts.FACTS))
 def test_every_value_can_be_told_and_asked(kind: str) -> None:
     for seed in range(50):
         for held_out in (False, True):
@@ -83,7 +85,7 @@ def test_every_value_can_be_told_and_asked(kind: str) -> None:
             memory.ask(kind)
             (_, unknown), (told, _), (_, answer) = memory.turns
             value = memory.values[kind]
-            assert unknown.startswith("*I* don't know")
+            assert unknown.startswith("~I~ don't know")
             assert value.lower() in told.lower() and f"*{value}*" in answer
 
 
@@ -91,7 +93,7 @@ def test_an_answer_holds_what_was_told_last() -> None:
     for seed in range(200):
         rng = Random(seed)
         memory = recall.Memory(rng)
-        kind = rng.choice(list(recall.FACTS))
+        kind = rng.choice(list(recall_facts.FACTS))
         memory.tell([kind])
         first = memory.values[kind]
         memory.talk(200)
@@ -108,12 +110,19 @@ def test_nothing_but_what_was_told_is_known() -> None:
             assert ("don't know" in memory.turns[turn][1]) == (mentioned is None)
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_people_and_pets_have_names_of_their_own(held_out: bool) -> None:
+    people, pets = set(names.PEOPLE[held_out]), set(names.OF_PETS[held_out])
+    assert not people & pets
+    assert people | pets == (set(names.HELD_OUT) if held_out else set(names.TRAINED))
+
+
 # The tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.from_str(json.dumps(bpe.train(documents=600)))
+    return Tokenizer.from_str(json.dumps(bpe.train()))
 
 
 def test_text_comes_back(tokenizer: Tokenizer) -> None:
@@ -125,3 +134,23 @@ def test_text_comes_back(tokenizer: Tokenizer) -> None:
 def test_no_piece_reaches_over_a_word(tokenizer: Tokenizer) -> None:
     for piece in tokenizer.get_vocab():
         assert "▁" not in piece[1:] or piece.startswith("<")
+
+
+def test_a_composed_name_is_its_two_parts(tokenizer: Tokenizer) -> None:
+    for name in names.COMPOSED:
+        for before in (" ", "\n"):
+            pieces = [piece for piece in tokenizer.encode(before + name, add_special_tokens=False).tokens if piece != "\n"]
+            assert len(pieces) == 2 and pieces[0].strip("▁") in names.STARTS and pieces[1] in names.ENDS, pieces
+
+
+def test_other_values_are_one_token(tokenizer: Tokenizer) -> None:
+    places = [place.split()[-1] for place in words.HIDING_PLACES]
+    for value in names.GIRLS + names.BOYS + names.PETS + names.TOWNS + words.COLORS + words.FACT_FOODS + words.NUMBERS + words.AGES + places:
+        assert len(tokenizer.encode(" " + value, add_special_tokens=False).ids) == 1, value
+
+
+def test_facts_about_others_are_not_the_users() -> None:
+    for seed in range(100):
+        memory = recall.Memory(Random(seed))
+        memory.tell_of_another()
+        assert memory.turns and not memory.values

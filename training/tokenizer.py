@@ -16,14 +16,17 @@ why the tokenizer.json has no pre-tokenizer, and every implementation agrees on 
 """
 
 import json
+import re
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 import names
+import words
 from grammar import END, MIX, START, new_document
 
 VOCABULARY_SIZE = 2048
@@ -31,35 +34,89 @@ SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", START, END]
 PAD, EOS, BOS, END_OF_TURN = 0, 1, 2, 5
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 PRINTABLE = [chr(code) for code in range(33, 127)]
-UNITS = Regex(r"▁?[A-Za-z]+|[0-9]|\n|▁?[^A-Za-z0-9▁\n]|▁")
-TRAINING_DOCUMENTS = 8_000
-TRAINING_NAMES = 60_000  # made-up names, so that a name nobody has seen is two or three pieces and not its letters
+UNITS = re.compile(r"▁?[A-Za-z]+|[0-9]|\n|▁?[^A-Za-z0-9▁\n]|▁")
+TRAINING_DOCUMENTS = 6_000
+
+Merge = tuple[str, str]
 
 
 def train(seed: int = 0, documents: int = TRAINING_DOCUMENTS) -> dict:
     """The content of tokenizer.json."""
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY_SIZE - len(SPECIAL) - len(BYTES),  # with the newline
-        initial_alphabet=[*PRINTABLE, "▁"],
-        show_progress=False,
-    )
-    learner = Tokenizer(models.BPE())
-    learner.normalizer = normalizers.Replace(" ", "▁")
-    learner.pre_tokenizer = pre_tokenizers.Split(UNITS, "isolated")
-    learner.train_from_iterator(training_text(seed, documents), trainer)
-    learned = json.loads(learner.to_str())["model"]
-    pieces = [piece for piece in sorted(learned["vocab"], key=learned["vocab"].get) if piece != "\n"]
-    return tokenizer_json([*SPECIAL, *BYTES, "\n", *pieces], learned["merges"])
+    counts = Counter(unit for text in training_text(seed, documents) for unit in UNITS.findall(text.replace(" ", "▁")))
+    first = name_merges()
+    alphabet = [*SPECIAL, *BYTES, "\n", *PRINTABLE, "▁"]
+    merges = first + learned_merges(counts, first, VOCABULARY_SIZE - len(alphabet))
+    return tokenizer_json(list(dict.fromkeys([*alphabet, *(a + b for a, b in merges)])), [list(merge) for merge in merges])
 
 
 def training_text(seed: int, documents: int) -> Iterator[str]:
     rng = Random(seed)
     for _ in range(documents):
         yield new_document(rng, MIX).text.replace(START, "\n").replace(END, "\n")
-    for _ in range(TRAINING_NAMES):
-        yield f" {names.made_up(rng)}."
-    for name in names.GIRLS + names.BOYS + names.PETS:
-        yield f" {name}" * 1000
+    values = names.GIRLS + names.BOYS + names.PETS + names.TOWNS + words.COLORS + words.FACT_FOODS + words.NUMBERS + words.AGES
+    values += [place.split()[-1] for place in words.HIDING_PLACES]
+    for value in values:  # what is asked for is one token, with a small letter and with a capital one
+        yield f" {value}" * 1000
+    for value in words.COLORS + words.FACT_FOODS + words.NUMBERS + words.AGES:
+        yield f" {value.capitalize()}" * 300
+
+
+def name_merges() -> list[Merge]:
+    """The merges that make one token of each beginning and each end of the composed names. They come before all others, so
+    no other merge can reach into a name."""
+    merges: list[Merge] = []
+    for part in names.ENDS + names.STARTS + ["▁" + start for start in names.STARTS]:
+        for end in range(2, len(part) + 1):
+            merge = (part[: end - 1], part[end - 1])
+            if merge not in merges:
+                merges.append(merge)
+    return merges
+
+
+def learned_merges(counts: Counter[str], first: list[Merge], size: int) -> list[Merge]:
+    """The most frequent pair, again and again (byte-pair encoding), after the merges that are given, until they make
+    `size` pieces together."""
+    units = [list(unit) for unit in counts]
+    weights = list(counts.values())
+    ranks = {merge: rank for rank, merge in enumerate(first)}
+    for unit in units:
+        apply_all(unit, ranks)
+    whole = {(before + start, end) for before in ("", "▁") for start in names.STARTS for end in names.ENDS if start + end not in names.USUAL}
+    pairs: Counter[Merge] = Counter()
+    places: dict[Merge, set[int]] = defaultdict(set)
+    for at, unit in enumerate(units):
+        for pair in zip(unit, unit[1:]):
+            pairs[pair] += weights[at]
+            places[pair].add(at)
+    merges: list[Merge] = []
+    pieces = {a + b for a, b in first}
+    while len(pieces) < size:
+        best = max((pair for pair in pairs if pair not in whole), key=lambda pair: (pairs[pair], pair))
+        merges.append(best)
+        pieces.add(best[0] + best[1])
+        for at in sorted(places[best]):
+            unit = units[at]
+            for pair in zip(unit, unit[1:]):
+                pairs[pair] -= weights[at]
+            merge_in(unit, best)
+            for pair in zip(unit, unit[1:]):
+                pairs[pair] += weights[at]
+                places[pair].add(at)
+        del pairs[best]
+    return merges
+
+
+def apply_all(unit: list[str], ranks: dict[Merge, int]) -> None:
+    while candidates := [pair for pair in zip(unit, unit[1:]) if pair in ranks]:
+        merge_in(unit, min(candidates, key=lambda pair: ranks[pair]))
+
+
+def merge_in(unit: list[str], pair: Merge) -> None:
+    at = 0
+    while at < len(unit) - 1:
+        if (unit[at], unit[at + 1]) == pair:
+            unit[at : at + 2] = [pair[0] + pair[1]]
+        at += 1
 
 
 def tokenizer_json(vocabulary: list[str], merges: list[list[str]]) -> dict:

@@ -63,16 +63,17 @@ HOBBIES = ["swimming", "reading", "dancing", "singing", "cooking", "running", "d
 
 PETS = "cat dog rabbit hamster parrot turtle goldfish pony mouse lizard kitten puppy frog snail".split()
 
-HIDING_PLACES = ["under the {color} pot", "behind the {color} clock", "in the {color} box", "under the old stone",
-                 "in the teapot", "behind the bookshelf", "under the bed", "on top of the cupboard", "in the {color} shoe",
-                 "under the doormat", "inside the piano", "in the cookie jar", "behind the {color} door",
-                 "in the {color} bag", "under the apple tree", "in the kitchen drawer", "under the {color} pillow",
-                 "in the garden shed", "behind the mirror", "inside the big book"]
+HIDING_PLACES = ["under the pot", "behind the clock", "in the box", "under the stone", "in the teapot", "behind the bookshelf",
+                 "under the bed", "in the shoe", "under the doormat", "in the piano", "in the jar", "behind the door",
+                 "in the bag", "under the tree", "in the drawer", "under the pillow", "behind the mirror", "in the basket",
+                 "under the carpet", "behind the curtain"]
 
-BELONGINGS = """umbrella bicycle coat hat car house door kite bag cup scarf boat chair bed backpack phone lamp mug
-notebook jacket sweater""".split()
+FACT_FOODS = """soup bread pancakes pizza noodles rice salad cheese honey porridge cookies cake pie strawberries apples
+grapes plums peaches melons lemons raisins beans peas corn onions mushrooms""".split()
+
 
 NUMBERS = "one two three four five six seven eight nine ten eleven twelve".split()
+AGES = NUMBERS[3:] + "thirteen fourteen fifteen sixteen twenty thirty forty fifty".split()
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 MONTHS = "January February March April May June July August September October November December".split()
 SEASONS = "spring summer autumn winter".split()
