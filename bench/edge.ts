@@ -45,7 +45,7 @@ const config: ModelConfig = {
   windowKeys: 257,
 };
 const id = "random-29m";
-const fledgling = fileURLToPath(new URL("../models/fledgling-2m", import.meta.url));
+const fledgling = fileURLToPath(new URL("../models/fledgling-4m", import.meta.url));
 // Greedy, and never ended by the end token: the same work every time.
 const sampling = parseSampling({ temperature: 0, logitBias: { 1: -100 } });
 const request = { model: id, temperature: 0, logit_bias: { 1: -100 }, stream: true };

@@ -1,7 +1,10 @@
 /**
- * What the default model remembers: held-out dialogues (names, sentences and other talk that no training document holds),
- * asked at growing distance, and questions about what was never told. In every precision, so that the one that is shipped
- * is chosen by measurement. `npm run eval:model`, `--json`, `--check`, `--weights f32,rg8,rg4`, `--dialogues file.jsonl`.
+ * How good is the default model? What it remembers and knows that it was not told, how well it predicts text that it has
+ * not seen, what it says. In every precision, so that the one that is shipped is chosen by measurement.
+ *
+ * `npm run eval:model -- [--weights f32,rg8,rg4] [--json] [--check] [--out folder]`: --check fails below the targets,
+ * --out writes the report, and the recall curve as JSON and SVG. `--scan 500` instead searches so many replies of the
+ * first of the precisions for what should not be said, and prints them.
  */
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -9,200 +12,180 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { openModel, openTextSide } from "../cli/model-argument.ts";
-import type { State } from "../shared/backend/backend.ts";
-import {
-  absorb,
-  createState,
-  lastLogits,
-  type Model,
-  restoreState,
-  type SavedState,
-  saveState,
-} from "../shared/engine.ts";
-import { generate } from "../shared/generate.ts";
-import { parseSampling } from "../shared/sampler/parse-options.ts";
-import type { ChatMessage } from "../shared/tokenizer/chat-template.ts";
-import type { Tokenizer } from "../shared/tokenizer/tokenizer.ts";
+import { progress } from "../cli/progress.ts";
+import type { Model } from "../shared/engine.ts";
 import { curvePlot } from "./curve-plot.ts";
+import { type HeldOutDocument, heldOutLoss, type SourceLoss } from "./model-eval/held-out-loss.ts";
+import { type Dialogue, type Recall, recall, SPANS } from "./model-eval/recall.ts";
+import { type Samples, samples } from "./model-eval/samples.ts";
+import { scan } from "./model-eval/scan.ts";
 
 const { values: args } = parseArgs({
   options: {
-    model: { type: "string", default: fileURLToPath(new URL("../models/fledgling-2m", import.meta.url)) },
-    dialogues: { type: "string" },
+    model: { type: "string", default: fileURLToPath(new URL("../models/fledgling-4m", import.meta.url)) },
     weights: { type: "string", default: "f32,rg8,rg4" },
     out: { type: "string" },
     json: { type: "boolean" },
     check: { type: "boolean" },
+    scan: { type: "string" },
   },
 });
 
-/** One question (training/examinations.py). */
-interface Question {
-  readonly messages: readonly ChatMessage[];
-  readonly expected: string;
-  readonly value: string | null; // null: it was never told
-  readonly kind: string;
-  readonly distance: number | null; // tokens since the value was last mentioned
-}
-
-const SPANS = [
-  [0, 64],
-  [64, 128],
-  [128, 256],
-  [256, 512],
-  [512, 1024],
-  [1024, 2048],
-] as const;
-
-/** What the default model should reach. */
-const targets = [
-  { name: "recall at 512 to 1,023 tokens", least: 0.8, of: (r: Result) => r.recall[4].share },
-  { name: "recall at 1,024 to 2,047 tokens", least: 0.6, of: (r: Result) => r.recall[5].share },
-  { name: '"I don\'t know" where nothing was told', least: 0.8, of: (r: Result) => r.unknown.share },
-  { name: 'no false "I don\'t know"', least: 0.9, of: (r: Result) => 1 - r.falseUnknown.share },
-];
-
-interface Share {
-  readonly asked: number;
-  readonly share: number;
-}
-
 interface Result {
   readonly weights: string;
-  /** By distance, in the order of SPANS. */
-  readonly recall: readonly (Share & { readonly from: number; readonly to: number })[];
-  /** Right answers by chance: the most frequent value of a kind. */
-  readonly chance: number;
-  readonly unknown: Share;
-  readonly falseUnknown: Share;
+  readonly recall: Recall;
+  readonly loss: readonly SourceLoss[];
+  readonly samples: Samples;
 }
 
-const file = args.dialogues ?? join(args.model, "examinations.jsonl");
-const questions = (await readFile(file, "utf8"))
-  .split("\n")
-  .filter((line) => line !== "")
-  .map((line) => JSON.parse(line) as Question);
+/** What the default model should reach. */
+const targets: readonly { name: string; least: number; of: (result: Result) => number }[] = [
+  { name: "recall at 512 to 1,023 tokens", least: 0.8, of: ({ recall }) => recall.spans[4].share },
+  { name: "recall at 1,024 to 2,047 tokens", least: 0.6, of: ({ recall }) => recall.spans[5].share },
+  { name: '"I don\'t know" where nothing was told', least: 0.8, of: ({ recall }) => recall.unknown.share },
+  { name: 'no false "I don\'t know"', least: 0.9, of: ({ recall }) => 1 - recall.falseUnknown.share },
+];
 
+const texts = join(args.model, "held-out");
+const dialogues = await readLines<Dialogue>(join(texts, "dialogues.jsonl"));
+const documents = await readLines<HeldOutDocument>(join(texts, "documents.jsonl"));
+
+if (args.scan !== undefined) {
+  await search(Number(args.scan));
+  process.exit();
+}
 const results: Result[] = [];
-for (const weights of args.weights.split(",")) results.push(await evaluate(weights as "f32"));
-await report(results);
+for (const weights of args.weights.split(",")) results.push(await evaluate(weights));
+if (args.out) {
+  await writeCurve(args.out);
+  await writeFile(join(args.out, "report.md"), report());
+}
+process.stdout.write(args.json ? `${JSON.stringify(results, null, 2)}\n` : report());
+if (args.check) check();
 
-async function evaluate(weights: "f32" | "f16" | "rg8" | "rg4"): Promise<Result> {
-  const model = await openModel(args.model, {
+async function readLines<Line>(path: string): Promise<Line[]> {
+  const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as Line);
+}
+
+async function search(count: number): Promise<void> {
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new Error(`--scan: expected a whole number from 1, found ${args.scan}`);
+  const [weights] = args.weights.split(",");
+  const bar = progress("scanning", (done) => `${done} replies`);
+  const { replies, unwanted, rareWords } = await scan(
+    await open(weights),
+    await openTextSide(args.model),
+    count,
+    bar.update,
+  );
+  bar.stop();
+  for (const reply of replies) process.stdout.write(`${reply}\n---\n`);
+  process.stdout.write(`words of a single reply: ${rareWords.join(" ")}\n\n`);
+  process.stdout.write(`${replies.length} replies, ${weights}, ${unwanted.length} of them with something unwanted\n`);
+  for (const reply of unwanted) process.stdout.write(`! ${reply}\n`);
+}
+
+async function open(weights: string): Promise<Model> {
+  if (weights !== "f32" && weights !== "rg8" && weights !== "rg4")
+    throw new Error(`--weights: expected f32, rg8 or rg4, found ${weights}`);
+  return openModel(args.model, {
     backend: "wasm",
     window: "deepmind",
-    ring: "f16",
+    ring: weights === "f32" ? "f32" : "f16", // f32: what was trained; the others: as it is served
     ...(weights !== "f32" && { weights }),
   });
-  const { tokenizer, chat } = await openTextSide(args.model);
-  if (!chat) throw new Error(`${args.model} has no chat template`);
-  const answers: { question: Question; isRight: boolean; isUnknown: boolean }[] = [];
-  let before: { ids: readonly number[]; saved: SavedState } | null = null;
-  for (const [at, question] of questions.entries()) {
-    const ids = chat.openTurns(question.messages);
-    // Questions of one dialogue follow each other: the next one goes on where the last one was asked.
-    const goesOn: boolean = before?.ids.every((id, place) => id === ids[place]) ?? false;
-    const state: State = goesOn && before ? restoreState(model, before.saved) : createState(model);
-    const rest = ids.slice(state.position);
-    if (rest.length > 1) absorb(model, state, rest.slice(0, -1));
-    before = { ids: ids.slice(0, -1), saved: await saveState(model, state) };
-    const logits = await lastLogits(model, state, rest.slice(-1));
-    const said = await answer(model, tokenizer, state, logits, ids, question.expected.length + 20);
-    answers.push({
-      question,
-      isRight: said.startsWith(question.expected),
-      isUnknown: /^I do(n't| not) know/.test(said),
-    });
-    if (process.stderr.isTTY) process.stderr.write(`\r${weights}: ${at + 1} of ${questions.length}`);
-  }
-  if (process.stderr.isTTY) process.stderr.write("\n");
-  const told = answers.filter(({ question }) => question.distance !== null);
-  const never = answers.filter(({ question }) => question.distance === null);
-  const share = (of: typeof answers, is: (one: (typeof answers)[number]) => boolean): Share => ({
-    asked: of.length,
-    share: of.length === 0 ? 0 : of.filter(is).length / of.length,
-  });
+}
+
+async function evaluate(weights: string): Promise<Result> {
+  const model = await open(weights);
+  const text = await openTextSide(args.model);
+  const bar = progress(weights, (count) => `${count} dialogues`);
+  const remembered = await recall(model, text, dialogues, bar.update);
+  bar.stop();
   return {
     weights,
-    recall: SPANS.map(([from, to]) => ({
-      from,
-      to,
-      ...share(
-        told.filter(({ question: { distance } }) => distance !== null && distance >= from && distance < to),
-        ({ isRight }) => isRight,
-      ),
-    })),
-    chance: chanceLevel(told.map(({ question }) => question)),
-    unknown: share(never, ({ isUnknown }) => isUnknown),
-    falseUnknown: share(told, ({ isUnknown }) => isUnknown),
+    recall: remembered,
+    loss: await heldOutLoss(model, text.tokenizer, documents),
+    samples: await samples(model, text),
   };
 }
 
-async function answer(
-  model: Model,
-  tokenizer: Tokenizer,
-  state: State,
-  logits: Float32Array,
-  ids: readonly number[],
-  characters: number,
-): Promise<string> {
-  let said = "";
-  const sampling = parseSampling({ temperature: 0 });
-  for await (const { text } of generate(model, tokenizer, state, logits, ids, { sampling, maxTokens: 60 })) {
-    said += text;
-    if (said.length >= characters) break;
-  }
-  return said;
+async function writeCurve(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const curves = results.map(({ weights, recall }) => ({ weights, ...recall }));
+  await writeFile(join(folder, "recall.json"), `${JSON.stringify(curves, null, 2)}\n`);
+  const percents = (of: (span: Recall["spans"][number]) => number, { recall }: Result) =>
+    recall.spans.map((span) => 100 * of(span));
+  const svg = curvePlot({
+    title: "Facts recalled, by tokens since they were told",
+    x: { label: "at most so many tokens ago", values: SPANS.map(([, to]) => to) },
+    y: { label: "% right", max: 100 },
+    series: [
+      ...results.map((result) => ({ name: result.weights, values: percents(({ share }) => share, result) })),
+      { name: "chance", values: percents(({ chance }) => chance, results[0]) },
+    ],
+  });
+  await writeFile(join(folder, "recall.svg"), svg);
 }
 
-/** Always saying the most frequent value of each kind. */
-function chanceLevel(told: readonly Question[]): number {
-  const kinds = new Map<string, Map<string, number>>();
-  for (const { kind, value } of told) {
-    const counts = kinds.get(kind) ?? new Map<string, number>();
-    counts.set(value ?? "", (counts.get(value ?? "") ?? 0) + 1);
-    kinds.set(kind, counts);
-  }
-  const best = [...kinds.values()].reduce((sum, counts) => sum + Math.max(...counts.values()), 0);
-  return best / told.length;
+function report(): string {
+  const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+  const row = (...cells: string[]) => `| ${cells.join(" | ")} |\n`;
+  const table = (...head: string[]) => row(...head) + row(...head.map(() => "---"));
+  const asked = results[0].recall.spans.reduce((sum, span) => sum + span.asked, 0);
+
+  let out = `${asked} facts asked for in ${dialogues.length} dialogues, ${results[0].recall.names} different names; right answers by tokens since the fact was told\n\n`;
+  out += table(
+    "weights",
+    ...SPANS.map(([from, to]) => `${from}–${to - 1}`),
+    "never told: “I don't know”",
+    "told: “I don't know”",
+  );
+  for (const { weights, recall } of results)
+    out += row(
+      weights,
+      ...recall.spans.map(({ share }) => percent(share)),
+      percent(recall.unknown.share),
+      percent(recall.falseUnknown.share),
+    );
+  out += row("chance", ...results[0].recall.spans.map(({ chance }) => percent(chance)), "", "");
+  out += row(
+    "asked",
+    ...results[0].recall.spans.map(({ asked }) => `${asked}`),
+    `${results[0].recall.unknown.asked}`,
+    `${results[0].recall.falseUnknown.asked}`,
+  );
+
+  const kinds = Object.keys(results[0].recall.kinds);
+  out += `\nRight at 512 tokens and more, by kind of fact\n\n${table("weights", ...kinds)}`;
+  for (const { weights, recall } of results)
+    out += row(weights, ...kinds.map((kind) => percent(recall.kinds[kind].share)));
+
+  out += `\nText that was not seen in training\n\n${table("source", "tokens", "bytes", ...results.map(({ weights }) => `${weights}: nats a token, bits a byte`))}`;
+  for (const [at, { source, tokens, bytes }] of results[0].loss.entries())
+    out += row(
+      source,
+      `${tokens}`,
+      `${bytes}`,
+      ...results.map(({ loss }) => `${loss[at].nll.toFixed(3)}, ${loss[at].bitsPerByte.toFixed(3)}`),
+    );
+
+  out += `\nReplies to ${results[0].samples.replies.length} prompts\n\n${table("weights", "words", "distinct 1", "distinct 2", "distinct 3", "repeated fours")}`;
+  for (const { weights, samples } of results)
+    out += row(weights, `${samples.words}`, ...samples.distinct.map(percent), percent(samples.repetition));
+
+  out += `\nSamples, ${results[0].weights}, temperature 0.7, top-p 0.95, seeds from 0\n`;
+  for (const { messages, reply } of results[0].samples.replies)
+    out += `\n${messages.map(({ role, content }) => `${role}: ${content}`).join("\n")}\n> ${reply.replaceAll("\n", "\n> ")}\n`;
+  return out;
 }
 
-async function report(found: readonly Result[]): Promise<void> {
-  if (args.out) {
-    await mkdir(args.out, { recursive: true });
-    await writeFile(join(args.out, "recall.json"), `${JSON.stringify(found, null, 2)}\n`);
-    const labels = SPANS.map(([, to]) => to);
-    const series = found.map(({ weights, recall }) => ({
-      name: weights,
-      values: recall.map((span) => 100 * span.share),
-    }));
-    await writeFile(
-      join(args.out, "recall.svg"),
-      curvePlot({
-        title: "Facts recalled, by tokens since they were told",
-        x: { label: "at most so many tokens ago", values: labels },
-        y: { label: "% right", max: 100 },
-        series: [...series, { name: "chance", values: labels.map(() => 100 * found[0].chance) }],
-      }),
-    );
-  }
-  if (args.json) process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
-  else {
-    const percent = (share: number) => `${(100 * share).toFixed(0)} %`.padStart(7);
-    process.stdout.write(`${questions.length} questions; recall by tokens since the fact was told\n\n`);
-    process.stdout.write(
-      `        ${SPANS.map(([from, to]) => `${from}–${to - 1}`.padStart(10)).join("")}   chance   knows not   false "don't know"\n`,
-    );
-    for (const { weights, recall, chance, unknown, falseUnknown } of found)
-      process.stdout.write(
-        `${weights.padEnd(8)}${recall.map(({ share }) => percent(share).padStart(10)).join("")}  ${percent(chance)}     ${percent(unknown.share)}              ${percent(falseUnknown.share)}\n`,
-      );
-  }
-  if (!args.check) return;
-  for (const result of found)
+function check(): void {
+  for (const result of results)
     for (const { name, least, of } of targets)
       if (of(result) < least) {
-        process.stderr.write(`${result.weights}: ${name} is ${of(result).toFixed(2)}, the target is ${least}\n`);
+        process.stderr.write(`${result.weights}: ${name} is ${of(result).toFixed(3)}, the target is ${least}\n`);
         process.exitCode = 1;
       }
 }

@@ -7,9 +7,9 @@ import { MANIFEST_FILE } from "../shared/checkpoint/bundle-manifest.ts";
 import { packModel } from "./commands/convert.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const model = join(root, "models/fledgling-2m");
-const bundle = join(root, "build/assets/models/fledgling-2m");
-const fresh = join(root, "build/fledgling-2m.new"); // nothing half done may lie in the assets
+const model = join(root, "models/fledgling-4m");
+const bundle = join(root, "build/assets/models/fledgling-4m");
+const fresh = join(root, "build/fledgling-4m.new"); // nothing half done may lie in the assets
 
 // The bundle's bytes follow from the model and from the code that packs it.
 const inputs = [model, join(root, "shared"), join(root, "cli/commands/convert.ts")];

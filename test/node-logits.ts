@@ -5,7 +5,7 @@ import type { TestProject } from "vitest/node";
 import { openModel } from "../cli/model-argument.ts";
 import { allLogits, createState } from "../shared/engine.ts";
 
-const BUNDLE = fileURLToPath(new URL("../build/assets/models/fledgling-2m", import.meta.url));
+const BUNDLE = fileURLToPath(new URL("../build/assets/models/fledgling-4m", import.meta.url));
 
 export default async function setup(project: TestProject): Promise<void> {
   const model = await openModel(BUNDLE, { backend: "wasm", window: "deepmind" });

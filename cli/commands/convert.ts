@@ -41,7 +41,15 @@ export const convertCommand = new Command("convert")
   .action(convert);
 
 // What belongs to a model besides its weights, and goes along unchanged.
-const companions = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md", "LICENSE", "NOTICE"];
+const companions = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "chat_template.jinja",
+  "README.md",
+  "MODEL_CARD.md",
+  "LICENSE",
+  "NOTICE",
+];
 
 async function convert(path: string, options: ConvertOptions): Promise<void> {
   const startMs = performance.now();
@@ -72,7 +80,7 @@ export async function packModel(path: string, options: PackOptions): Promise<Man
         writeBundle(checkpoint, sink, {
           dtypes: matrixDTypes(options.weights, options.embedding),
           ring: options.ring,
-          license: options.license ?? cardLicense(files.get("README.md")),
+          license: options.license ?? cardLicense(files.get("README.md") ?? files.get("MODEL_CARD.md")),
           packer: wasmPacker(loadKernels(), Math.max(width, mlpWidth, lruWidth, heads * headDim)),
           createHasher: sha256Hasher,
           files,

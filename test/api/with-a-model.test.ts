@@ -20,7 +20,7 @@ import { createStatelessRunner } from "../../shared/conversation/stateless.ts";
 import { sourceOf, type TestObject, testObject } from "../conversation/fixture.ts";
 import { nodeTenants, testSecret } from "./node-tenants.ts";
 
-const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+const folder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.url));
 const model = "fledgling";
 let models: ModelSource;
 

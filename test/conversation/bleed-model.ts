@@ -9,7 +9,7 @@ import { type WasmBackend, type WasmOptions, wasmBackend } from "../../shared/ba
 import type { Admission, LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
 import { loadModel } from "../../shared/load-model.ts";
 
-const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+const folder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.url));
 const kernels = loadKernels();
 const textSide = await openTextSide(folder);
 

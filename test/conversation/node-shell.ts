@@ -10,7 +10,7 @@ import { type TestObject, testObject } from "./fixture.ts";
 import { checkInvariants } from "./invariants.ts";
 import type { Shell } from "./turns.suite.ts";
 
-export const fledglingFolder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+export const fledglingFolder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.url));
 
 /** Its name and digest in tests; what else it is depends on who loads it. */
 export const fledgling = { id: "fledgling", digest: "d".repeat(64) };

@@ -155,7 +155,7 @@ test("paths that are none", async () => {
     `/v1/${"x".repeat(8000)}`,
     "/.env",
     "/assets/models",
-    "/models/fledgling-2m/config.json",
+    "/models/fledgling-4m/config.json",
   ];
   for (const path of [...paths, ...more]) expectRefusal(await send(runtime, key, "GET", path), path);
 });

@@ -25,7 +25,7 @@ test("what was deleted is not made again by asking for it", async () => {
   unwrap(await port.deleteBranch(branch));
   expect(await port.branch(branch)).toMatchObject({ ok: false, error: { code: "conversation_not_found" } });
   expect(await port.response(head as number)).toMatchObject({ ok: false, error: { code: "response_not_found" } });
-  const after = request("fledgling-2m", "Hi.", { parent: { kind: "node", node: 1 } });
+  const after = request("fledgling-4m", "Hi.", { parent: { kind: "node", node: 1 } });
   expect(await port.turn(after, { quiet: true })).toMatchObject({
     ok: false,
     error: { code: "previous_response_not_found" },

@@ -13,7 +13,7 @@ const withStorage = (use: (storage: DurableObjectStorage) => Promise<void> | voi
 
 limitsSuite({
   name: "a Durable Object",
-  load: () => modelHost(env).load("fledgling-2m"),
+  load: () => modelHost(env).load("fledgling-4m"),
   withSql: (use) => withStorage((storage) => use(durableSql(storage))),
 });
 

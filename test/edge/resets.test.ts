@@ -13,9 +13,9 @@ import { checkInvariants } from "../conversation/invariants.ts";
 
 let turn: TurnRequest;
 beforeAll(async () => {
-  const { model } = await modelHost(env).load("fledgling-2m");
+  const { model } = await modelHost(env).load("fledgling-4m");
   const logitBias = model.config.eosIds.map((id) => [id, -100] as const);
-  turn = request("fledgling-2m", "Tell me a story about an owl.", {
+  turn = request("fledgling-4m", "Tell me a story about an owl.", {
     maxTokens: 600,
     sampling: { ...sampled, logitBias },
   });
@@ -32,7 +32,7 @@ const inspect = <Result>(object: string, use: (sql: ReturnType<typeof durableSql
   runInDurableObject(stubOf(object), (_, { storage }) => use(durableSql(storage)));
 
 async function expectSound(object: string): Promise<void> {
-  const loaded = await modelHost(env).load("fledgling-2m");
+  const loaded = await modelHost(env).load("fledgling-4m");
   expect(await inspect(object, (sql) => checkInvariants(sql, loaded))).toStrictEqual([]);
 }
 

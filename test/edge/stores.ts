@@ -7,7 +7,7 @@ import { ModelHost, type ModelHostOptions } from "../../durable-objects/model-ho
 import { type BundleStore, openStore, readPieces } from "../../durable-objects/model-store.ts";
 import type { Hasher } from "../../shared/checkpoint/hasher.ts";
 
-export const BUNDLE = "models/fledgling-2m"; // made by `npm run build`
+export const BUNDLE = "models/fledgling-4m"; // made by `npm run build`
 
 export const entryOf = (id: string, source: "assets" | "r2") =>
   parseCatalogue(JSON.stringify([{ id, source, path: BUNDLE }]))[0];

@@ -19,7 +19,7 @@ interface Cost extends StorageCounters {
 
 /** Of a short turn, by a new instance, in a conversation of about `length` tokens. */
 async function costOfTurn(length: number): Promise<Cost> {
-  const loaded = await modelHost(env).load("fledgling-2m");
+  const loaded = await modelHost(env).load("fledgling-4m");
   const { windowSize, eosIds } = loaded.model.config;
   const stub = env.CONVERSATIONS.get(env.CONVERSATIONS.newUniqueId());
   return runInDurableObject(stub, async (_, { storage }) => {

@@ -8,7 +8,7 @@ import { turnsSuite } from "../conversation/turns.suite.ts";
 
 turnsSuite({
   name: "a Durable Object",
-  load: () => modelHost(env).load("fledgling-2m"),
+  load: () => modelHost(env).load("fledgling-4m"),
   withSql: (use) =>
     runInDurableObject(env.CONVERSATIONS.get(env.CONVERSATIONS.newUniqueId()), (_, { storage }) =>
       use(durableSql(storage)),

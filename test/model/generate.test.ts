@@ -9,7 +9,7 @@ import type { TextSide } from "../../shared/load-text-side.ts";
 import { OutputText } from "../../shared/output-text.ts";
 import { parseSampling } from "../../shared/sampler/parse-options.ts";
 
-const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+const folder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.url));
 const sampled = parseSampling({ temperature: 1, seed: 11 });
 
 let model: Model;

@@ -7,7 +7,7 @@ import { openTextSide } from "../../cli/model-argument.ts";
 import { OutputText } from "../../shared/output-text.ts";
 import type { Tokenizer } from "../../shared/tokenizer/tokenizer.ts";
 
-const folder = fileURLToPath(new URL("../../models/fledgling-2m", import.meta.url));
+const folder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.url));
 
 let tokenizer: Tokenizer;
 beforeAll(async () => {

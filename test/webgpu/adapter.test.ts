@@ -7,7 +7,7 @@ import { tryDevice } from "../../shared/backend/webgpu/index.ts";
 import { gpu, webgpu } from "../backends.ts";
 import { aerie } from "../cli/aerie.ts";
 
-const folder = "models/fledgling-2m";
+const folder = "models/fledgling-4m";
 
 test.skipIf(!gpu)("the suite's adapter is a known one, and its name is printed", () => {
   process.stdout.write(`WebGPU adapter: ${gpu?.name}\n`);
