@@ -44,7 +44,7 @@ attention window. It exists so that an engine has something real to run: it load
 
 Only text of the project's own grammar (`training/grammar.py`): stories of {plots} plots, chats, and dialogues in which
 facts are told and later asked for. No other text was trained on, no other model was used. {tokens} M tokens, {minutes}
-minutes of one CPU core ({cost}); commands, seeds and settings are in `training/README.md`, the log is
+minutes of one core of a server's CPU; commands, seeds and settings are in `training/README.md`, the log is
 `training-log.txt`.
 
 ## Measures
@@ -62,6 +62,19 @@ sentence up to the end of the value. What is further away than {reach} tokens ca
 The text by people is only measured, for comparison; its attributions are in `training/real-text.jsonl`:
 
 {attributions}
+
+The aims were 80 % right at 512-1,023 tokens, 60 % at 1,024-2,047, at least 80 % "I don't know" where nothing was told and at most
+10 % where it was. `npm run eval:model -- --check` says which are missed. What misses most is names, the user's own above all: its
+forms of telling that were never seen are the furthest from those that were, and a reply that says the fact back wrongly is what
+is remembered. More such forms, and more dialogues with names at a distance, should close the gap: the share of right answers was
+still rising when the training ended.
+
+The loss on own stories and chats that were not in training is high because the model has learned its plots and answers nearly
+by heart and is sure of them; on unseen documents made of the plots and answers that were in training it is {validation} nats a token.
+Recall is the same in all three precisions. rg8 is served: it agrees with the checkpoint's most likely token at 99 % of places, rg4 at
+94 % (`aerie eval`).
+
+`npm run eval:model -- --weights rg8 --scan 500` found no unwanted word, address, number or link in 500 replies at temperature 1.
 
 ## What it cannot do
 
@@ -107,7 +120,7 @@ def model_card(folder: Path) -> str:
         plots=len(part(list(PLOTS), held_out=False)),
         tokens=re.findall(r"([\d.]+) M tokens", log)[-1],
         minutes=round(seconds / 60),
-        cost="some cents of electricity",
+        validation=re.findall(r"validation loss ([\d.]+)", log)[-1],
         held_out=len(names.HELD_OUT),
         starts=len(names.STARTS),
         ends=len(names.ENDS),
