@@ -65,12 +65,12 @@ def name_merges() -> list[Merge]:
     """The merges that make one token of each beginning and each end of the composed names. They come before all others, so
     no other merge can reach into a name."""
     merges: list[Merge] = []
-    for part in names.ENDS + names.STARTS + ["▁" + start for start in names.STARTS]:
+    for part in names.ENDS + names.STARTS:
         for end in range(2, len(part) + 1):
             merge = (part[: end - 1], part[end - 1])
             if merge not in merges:
                 merges.append(merge)
-    return merges
+    return merges + [("▁", start) for start in names.STARTS]
 
 
 def learned_merges(counts: Counter[str], first: list[Merge], size: int) -> list[Merge]:
