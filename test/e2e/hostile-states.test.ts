@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createSecrets } from "../../shared/api/secrets.ts";
+import { defaultManifest } from "./default-model.ts";
 import { ask, type Json, type Reply, randomOf, send } from "./http.ts";
 import { Runtime } from "./runtime.ts";
 
@@ -196,7 +197,7 @@ test("signed, with numbers that are none and ids that the model does not have", 
       await expectRefused(await withSection("state", bad), `a state with ${bits.toString(16)}`);
     }
     await expectRefused(await withSection("state", new Uint8Array(state.length).fill(0xff)), "a state of ones");
-    for (const id of [1024, 65_536, 2 ** 31, 2 ** 32 - 1]) {
+    for (const id of [defaultManifest.config.vocabSize, 65_536, 2 ** 31, 2 ** 32 - 1]) {
       const bad = log.slice();
       new DataView(bad.buffer).setUint32(8, id, true);
       await expectRefused(await withSection("log", bad), `id ${id}`);

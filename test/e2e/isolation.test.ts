@@ -8,6 +8,10 @@ import { Runtime } from "./runtime.ts";
 const CONVERSATIONS = 20;
 const words = ["amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heron", "iris", "jade"];
 
+/** So that no two greedy clients are told the same. */
+const heroes =
+  "fox owl mouse whale cat dog bear rabbit duck frog horse snake raven falcon hen pig goat cow wolf turtle".split(" ");
+
 type Way = "previous_response_id" | "conversation" | "chat";
 
 /** What one client says, turn by turn. */
@@ -31,7 +35,7 @@ const scripts: readonly Script[] = Array.from({ length: CONVERSATIONS }, (_, at)
     way: ways[at % ways.length],
     sampling: { temperature: at % 2, seed: 100 + at, logit_bias: ENDLESS },
     says: [
-      `The code word is ${codeWord}. Tell me a story about it.`,
+      `The code word is ${codeWord}. Tell me a story about a ${heroes[at]}.`,
       "What is the code word?",
       `Say it again, and ${"then once more, ".repeat(at)}please.`,
       "Goodbye.",
