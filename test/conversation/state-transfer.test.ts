@@ -152,7 +152,7 @@ describe("a state that was lost", () => {
     withObject(sourceOf(loaded), async (object) => {
       const { branch, file } = await talk(object.open(), ["marimba", "xylophone", "glockenspiel"]);
       object.sql.exec("DELETE FROM checkpoint");
-      object.segmentTokens = 20;
+      object.segmentTokens = 12;
       for (let asked = 1; ; asked++) {
         const answer = await object.open().exportState(branch);
         if (answer.ok) {
@@ -161,7 +161,7 @@ describe("a state that was lost", () => {
           return;
         }
         expect(answer).toMatchObject({ error: { status: 503, code: "state_rebuilding", retryAfterSeconds: 1 } });
-        expect(answer.error.message).toContain(`${20 * asked} of`);
+        expect(answer.error.message).toContain(`${12 * asked} of`);
       }
     }));
 });

@@ -1,7 +1,7 @@
 /** What fits the memory of an isolate: models, and computations with them. */
 
 import { afterEach, beforeAll, describe, expect, inject, test, vi } from "vitest";
-import { MAX_WEIGHT_BYTES } from "../../durable-objects/memory-budget.ts";
+import { computationBytes, MAX_WEIGHT_BYTES } from "../../durable-objects/memory-budget.ts";
 import {
   digestedText,
   layOut,
@@ -18,8 +18,14 @@ import { allLogits, createState } from "../../shared/engine.ts";
 import { assets, entryOf, failure, hostOf, sha256Hasher } from "./stores.ts";
 
 let manifest: Manifest;
+let modelBytes: number;
+let budgetOfOne: number; // with room for a few computations
 beforeAll(async () => {
   manifest = (await readManifest(assets(), sha256Hasher))!;
+  const host = hostOf(assets);
+  const { model } = await host.load("small");
+  modelBytes = host.usage().usedBytes;
+  budgetOfOne = modelBytes + 3 * computationBytes(model);
 });
 afterEach(() => vi.restoreAllMocks());
 
@@ -60,7 +66,7 @@ describe("a model", () => {
 
   test("used least recently and idle makes room for another", async () => {
     const models = ["a", "b", "c"].map((id) => entryOf(id, "assets"));
-    const host = hostOf(assets, { models, budgetBytes: 8_500_000 }); // for two of them
+    const host = hostOf(assets, { models, budgetBytes: modelBytes + budgetOfOne }); // for two of them
     const [a, b] = [await host.load("a"), await host.load("b")];
     await host.load("a");
     await host.load("c"); // b goes
@@ -71,7 +77,7 @@ describe("a model", () => {
 
   test("in use is not dropped", async () => {
     const models = ["a", "b"].map((id) => entryOf(id, "assets"));
-    const host = hostOf(assets, { models, budgetBytes: 5_500_000 }); // for one of them
+    const host = hostOf(assets, { models, budgetBytes: budgetOfOne }); // for one of them
     const a = await host.load("a");
     const admission = host.admit(a);
     expect(await failure(host.load("b"))).toBeInstanceOf(BusyError);
@@ -99,7 +105,7 @@ describe("a model", () => {
 
 describe("a computation", () => {
   test("is admitted while there is room, then asked to come again later", async () => {
-    const host = hostOf(assets, { budgetBytes: 5_500_000 });
+    const host = hostOf(assets, { budgetBytes: budgetOfOne });
     const loaded = await host.load("small");
     const admissions = [];
     let refused: unknown = null;
@@ -114,7 +120,7 @@ describe("a computation", () => {
     expect(refused).toBeInstanceOf(BusyError);
     expect((refused as BusyError).retryAfterSeconds).toBeGreaterThanOrEqual(1);
     expect((refused as BusyError).message).toContain(`${admissions.length} are running`);
-    expect(host.usage().usedBytes).toBeLessThanOrEqual(5_500_000);
+    expect(host.usage().usedBytes).toBeLessThanOrEqual(budgetOfOne);
 
     admissions[0].release();
     admissions[0].release(); // twice is once
