@@ -30,10 +30,10 @@ const { values: args } = parseArgs({
 const rounds = Number(args.rounds);
 const tokens = Number(args.tokens);
 
-/** 29 million parameters. */
+/** 30 million parameters. */
 const config: ModelConfig = {
   ...recurrentGemma2B,
-  vocabSize: 1024,
+  vocabSize: 2048, // that of the tokenizer below
   width: 512,
   mlpWidth: 1536,
   mixers: griffinPattern(9),
