@@ -30,10 +30,13 @@ const { values: args } = parseArgs({
 const rounds = Number(args.rounds);
 const tokens = Number(args.tokens);
 
+const id = "random-30m";
+const fledgling = fileURLToPath(new URL("../models/fledgling-4m", import.meta.url)); // for its tokenizer
+
 /** 30 million parameters. */
 const config: ModelConfig = {
   ...recurrentGemma2B,
-  vocabSize: 2048, // that of the tokenizer below
+  vocabSize: JSON.parse(await readFile(join(fledgling, "config.json"), "utf8")).vocab_size,
   width: 512,
   mlpWidth: 1536,
   mixers: griffinPattern(9),
@@ -44,8 +47,6 @@ const config: ModelConfig = {
   windowSize: 256,
   windowKeys: 257,
 };
-const id = "random-29m";
-const fledgling = fileURLToPath(new URL("../models/fledgling-4m", import.meta.url));
 // Greedy, and never ended by the end token: the same work every time.
 const sampling = parseSampling({ temperature: 0, logitBias: { 1: -100 } });
 const request = { model: id, temperature: 0, logit_bias: { 1: -100 }, stream: true };
