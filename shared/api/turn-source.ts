@@ -112,13 +112,17 @@ export function rejoining(
     const [node] = open.keys();
     const hasEnded = joined !== null && !open.has(joined);
     joined = node!;
+    let cause: unknown;
     for (let mustWait = !hasEnded; ; mustWait = true) {
       if (mustWait) {
-        if (left-- === 0) throw new Error("the turn's events broke off and could not be joined again");
+        if (left-- === 0) throw new Error("the turn's events broke off and could not be joined again", { cause });
         await new Promise<void>((resolve) => setTimeout(resolve, REJOIN_PAUSE_MS * 2 ** (REJOINS - 1 - left)));
       }
       if (isCancelled) return;
-      const answer = await port.events(node!, { quiet }).catch(() => null); // null: the object is not back yet
+      const answer = await port.events(node!, { quiet }).catch((error: unknown) => {
+        cause = error; // most likely the object is not back yet
+        return null;
+      });
       if (answer === null) continue;
       if (!answer.ok) throw new RefusedJoin(answer.error);
       source = fromStream(answer.value);

@@ -7,21 +7,17 @@ import { BranchOperations } from "./branches.ts";
 import { collectCheckpoints } from "./checkpoints.ts";
 import { eraseNodes } from "./erase.ts";
 import { exportRecords } from "./export-records.ts";
-import { changeMeta, ensureMeta, type Meta, readMeta } from "./meta.ts";
-import { type LoadedModel, ModelError } from "./model-source.ts";
-import { findNode, insertNode, type Node, nextNodeId, type StoredRequest, toRecord } from "./nodes.ts";
-import { planTurn, type TurnPlan } from "./plan.ts";
-import { noParent } from "./port-call.ts";
+import { changeMeta, type Meta, readMeta } from "./meta.ts";
+import { BusyError, type LoadedModel, ModelError } from "./model-source.ts";
+import { findNode, toRecord } from "./nodes.ts";
 import { eventStream, finishedRecord } from "./readers.ts";
 import { answering, RefusedError } from "./refusal.ts";
-import { checkTexts } from "./row-size.ts";
 import { Runs, type RunsHost } from "./runs.ts";
-import { toSamplingOptions } from "./sampling-record.ts";
 import { prepareSchema } from "./schema.ts";
 import type { Sign } from "./state-file.ts";
 import { exportState, importState } from "./state-transfer.ts";
 import type { CatalogueNote } from "./tenant-types.ts";
-import { appendIds } from "./token-log.ts";
+import { Turns } from "./turns.ts";
 import type {
   Answer,
   BegunTurn,
@@ -35,9 +31,6 @@ import type {
   TurnRequest,
 } from "./types.ts";
 
-/** A second turn on the same head waits this long for the first, then it is refused. */
-const BUSY_WAIT_MILLISECONDS = 2000;
-
 /** Checkpoints that the policy does not keep may lie about for this long. */
 const COLLECT_MILLISECONDS = 30_000;
 
@@ -48,7 +41,6 @@ export interface ConversationHost extends RunsHost {
   readonly tenant: string;
   /** HMAC-SHA-256 under the deployment's key for state files. */
   readonly sign: Sign;
-  sleep(milliseconds: number): Promise<void>;
   /** Tells the tenant. May throw: it is tried again. */
   note(note: CatalogueNote): Promise<void>;
   /** The conversation is erased: the tenant is told, and the storage given back. */
@@ -59,13 +51,15 @@ export class ConversationCore implements ConversationPort {
   readonly #host: ConversationHost;
   readonly #runs: Runs;
   readonly #branches: BranchOperations;
+  readonly #turns: Turns;
   #isClosing = false;
 
   constructor(host: ConversationHost) {
     this.#host = host;
     prepareSchema(host.sql);
     this.#runs = new Runs(host, () => this.#tell());
-    this.#branches = new BranchOperations(host, (node) => this.#idle(node));
+    this.#branches = new BranchOperations(host, (node) => this.#runs.idle(node));
+    this.#turns = new Turns(host, this.#runs, this.#branches, () => this.#checkOpen());
   }
 
   // -- turns
@@ -73,133 +67,8 @@ export class ConversationCore implements ConversationPort {
   turn(request: TurnRequest, options: { readonly quiet: boolean }): Promise<Answer<BegunTurn>> {
     return answering(async () => {
       this.#runs.takeOver();
-      for (;;) {
-        const repeated = this.#repeated(request);
-        if (repeated) return this.#begun(repeated, request, options, true);
-        await this.#parentIdle(request);
-        const loaded = await this.#host.models.load(request.model);
-        toSamplingOptions(request.sampling, loaded.model.config.vocabSize); // refused before anything begins
-        // As it is now: while the model loaded, something of it may have been deleted, or someone went on from there.
-        const parent = this.#parentOf(request);
-        if (parent?.status === "in_progress") continue;
-        const plan = planTurn(this.#host.sql, loaded, parent, request);
-        checkTexts([plan.instructions, plan.system, JSON.stringify(request.input)]);
-        const admission = this.#host.models.admit(loaded);
-        let nodes: number[] | null = null;
-        try {
-          nodes = this.#begin(request, parent, plan, loaded);
-          if (!nodes) continue; // the same request came twice
-          this.#runs.start(nodes, request.whenUnread, loaded, admission);
-        } finally {
-          if (!nodes) admission.release();
-        }
-        return this.#begun(nodes, request, options, false);
-      }
-    });
-  }
-
-  /** The nodes of an earlier request with the same idempotency key. */
-  #repeated({ idempotency }: TurnRequest): number[] | null {
-    if (!idempotency) return null;
-    const [row] = this.#host.sql.exec("SELECT request_hash, nodes FROM idempotency WHERE key = ?", idempotency.key);
-    if (!row) return null;
-    if (row.request_hash !== idempotency.requestHash)
-      throw new RefusedError(
-        409,
-        "idempotency_key_reused",
-        "Idempotency-Key: it was used for another request; send a new key with a changed request",
-      );
-    return JSON.parse(row.nodes as string) as number[];
-  }
-
-  /** What the request continues. */
-  #parentOf({ parent }: TurnRequest): Node | null {
-    if (parent.kind === "root") return null;
-    const id = parent.kind === "node" ? parent.node : this.#branches.find(parent.branch).head;
-    if (id === null) return null;
-    const node = findNode(this.#host.sql, id);
-    // Messages without a reply are no response: `response` does not know them either.
-    if (!node || (parent.kind === "node" && (node.status === "erased" || node.status === "items")))
-      throw new RefusedError(404, noParent.code, noParent.message, noParent);
-    return node;
-  }
-
-  /** Resolves once nothing runs there. */
-  async #parentIdle(request: TurnRequest): Promise<void> {
-    const deadline = this.#host.now() + BUSY_WAIT_MILLISECONDS;
-    for (let node = this.#parentOf(request); node?.status === "in_progress"; node = this.#parentOf(request))
-      await this.#idleUntil(node.id, deadline);
-  }
-
-  async #idle(node: number): Promise<void> {
-    return this.#idleUntil(node, this.#host.now() + BUSY_WAIT_MILLISECONDS);
-  }
-
-  /** Waits for news of a running node; refuses once the deadline has passed. */
-  async #idleUntil(node: number, deadline: number): Promise<void> {
-    if (findNode(this.#host.sql, node)?.status !== "in_progress") return;
-    const left = deadline - this.#host.now();
-    if (left <= 0)
-      throw new RefusedError(
-        409,
-        "conversation_busy",
-        "the conversation is answering another request: wait for that response, cancel it, or branch from an earlier one",
-        { retryAfterSeconds: 1 },
-      );
-    const { rung, stop } = this.#runs.bell.wait(node);
-    await Promise.race([rung, this.#host.sleep(Math.min(left, 250))]);
-    stop();
-  }
-
-  /** One transaction: from here on the turn can't be lost. null: a request with its idempotency key was there before. */
-  #begin(request: TurnRequest, parent: Node | null, plan: TurnPlan, loaded: LoadedModel): number[] | null {
-    const { sql } = this.#host;
-    const now = Math.floor(this.#host.now() / 1000);
-    const { parent: target, instructions: _, input, idempotency, choices, ...kept } = request;
-    const stored: StoredRequest = kept;
-    const branch = target.kind === "branch" ? target.branch : null;
-    if (branch !== null && choices > 1)
-      throw new RefusedError(400, "invalid_value", `n: expected 1 in a conversation, found ${choices}`, { param: "n" });
-    return sql.transaction(() => {
-      if (this.#isClosing) throw closing();
-      if (this.#repeated(request)) return null;
-      const first = nextNodeId(sql);
-      const nodes = Array.from({ length: choices }, (_, choice) => first + choice);
-      for (const [choice, id] of nodes.entries()) {
-        insertNode(sql, {
-          id,
-          parent: parent?.id ?? null,
-          branch,
-          status: "in_progress",
-          createdAt: now,
-          request: stored,
-          instructions: plan.instructions,
-          system: plan.system,
-          input,
-          log: {
-            digest: loaded.digest,
-            logParent: plan.logParent,
-            start: plan.start,
-            promptLength: plan.promptIds.length,
-            kept: null,
-            tail: [],
-            isCut: false,
-          },
-          choice,
-        });
-        appendIds(sql, id, 0, plan.promptIds);
-      }
-      if (branch !== null) sql.exec("UPDATE branch SET head = ? WHERE id = ?", first, branch);
-      if (idempotency)
-        sql.exec(
-          "INSERT INTO idempotency (key, request_hash, nodes) VALUES (?, ?, ?)",
-          idempotency.key,
-          idempotency.requestHash,
-          JSON.stringify(nodes),
-        );
-      ensureMeta(sql, this.#host.tenant, now);
-      changeMeta(sql, now, { keep: request.stored ? "stored" : "unlisted", begun: nodes });
-      return nodes;
+      const { nodes, isRepeated } = await this.#turns.begin(request);
+      return this.#begun(nodes, request, options, isRepeated);
     });
   }
 
@@ -325,7 +194,12 @@ export class ConversationCore implements ConversationPort {
       this.#runs.takeOver();
       this.#plainRecord(node);
       await this.#runs.stop(node);
-      return this.#record(node).catch(() => this.#plainRecord(node)); // it is cancelled, with or without room for the model
+      try {
+        return await this.#record(node);
+      } catch (error) {
+        if (error instanceof BusyError) return this.#plainRecord(node); // cancelled, with or without room for the model
+        throw error;
+      }
     });
   }
 
@@ -367,8 +241,10 @@ export class ConversationCore implements ConversationPort {
 
   deleteBranch(branch: number): Promise<Answer<null>> {
     return answering(async () => {
-      this.#branches.find(branch);
+      const { head } = this.#branches.find(branch);
       this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS);
+      // Its own reply need not be finished to be erased; one that another line begins with is waited for.
+      if (head !== null && findNode(this.#host.sql, head)?.branch === branch) await this.#runs.stopFrom(head);
       const isEmpty = await this.#branches.delete(branch);
       if (!isEmpty) await this.#tell();
       // What was asked for is done by now. Should the rest fail, the wake-up does it.
@@ -400,7 +276,7 @@ export class ConversationCore implements ConversationPort {
 
   #changing<Value>(body: () => Promise<Value> | Value): Promise<Answer<Value>> {
     return answering(async () => {
-      if (this.#isClosing) throw closing();
+      this.#checkOpen();
       this.#runs.takeOver();
       const value = await body();
       await this.#tell();
@@ -413,7 +289,7 @@ export class ConversationCore implements ConversationPort {
   exportState(branch: number): Promise<Answer<ReadableStream<Uint8Array>>> {
     return answering(async () => {
       const { head } = this.#branches.find(branch);
-      if (head !== null) await this.#idle(head);
+      if (head !== null) await this.#runs.idle(head);
       return exportState(this.#host, head);
     });
   }
@@ -421,13 +297,20 @@ export class ConversationCore implements ConversationPort {
   importState(branch: number, file: ReadableStream<Uint8Array>): Promise<Answer<BranchRecord>> {
     return this.#changing(async () => {
       const { head } = this.#branches.find(branch);
-      if (head !== null) await this.#idle(head);
+      if (head !== null) await this.#runs.idle(head);
       return importState(this.#host, branch, file, (node) => this.#branches.moveHead(branch, head, node));
     });
   }
 
   exportAll(): Promise<Answer<ReadableStream<Uint8Array>>> {
     return answering(() => exportRecords(this.#host.sql, this.#branches));
+  }
+
+  #checkOpen(): void {
+    if (!this.#isClosing) return;
+    throw new RefusedError(409, "conversation_busy", "the conversation is being erased: send the request again", {
+      retryAfterSeconds: 1,
+    });
   }
 
   /** Until the host has forgotten it, calls still come in: what they began would be wiped behind an acknowledgement. */
@@ -440,12 +323,6 @@ export class ConversationCore implements ConversationPort {
       this.#isClosing = false; // it failed, or this is an empty conversation again
     }
   }
-}
-
-function closing(): RefusedError {
-  return new RefusedError(409, "conversation_busy", "the conversation is being erased: send the request again", {
-    retryAfterSeconds: 1,
-  });
 }
 
 function notFound(): RefusedError {

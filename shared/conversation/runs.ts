@@ -5,12 +5,15 @@ import { changeMeta, readMeta } from "./meta.ts";
 import { type Admission, BusyError, type LoadedModel, type ModelSource } from "./model-source.ts";
 import { FIRST_EPOCH, findNode, type Node, pathUp, type StoredRequest } from "./nodes.ts";
 import { Bell, loggedText } from "./readers.ts";
-import { refusalOf } from "./refusal.ts";
+import { RefusedError, refusalOf } from "./refusal.ts";
 import { type Epochs, LeaseLost, runChoices } from "./runner.ts";
 import type { Sql } from "./sql.ts";
 
 /** How soon a wake-up looks after a turn that this instance runs: should the instance vanish, another goes on then. */
 const HEARTBEAT_MILLISECONDS = 30_000;
+
+/** Whoever waits for a running node, to go on behind it, waits this long; then the request is refused. */
+const BUSY_WAIT_MILLISECONDS = 2000;
 
 /** A turn that was taken over this often without a single new token in between is given up. */
 const MAX_ATTEMPTS = 5;
@@ -22,6 +25,7 @@ export interface RunsHost {
   readonly digest: Digest;
   /** Milliseconds since 1970. */
   now(): number;
+  sleep(milliseconds: number): Promise<void>;
   /** Tokens that one event may process. */
   segmentTokens(loaded: LoadedModel): number;
   /** Calls `ConversationCore.wake` at about this time, even if this instance is gone by then; an earlier wish stays. */
@@ -125,6 +129,31 @@ export class Runs {
         if (run.readers === 0 && run.whenUnread === "stop") run.isCancelled = true;
       }
     };
+  }
+
+  busyDeadline(): number {
+    return this.#host.now() + BUSY_WAIT_MILLISECONDS;
+  }
+
+  /** Resolves once nothing runs at a node. */
+  async idle(node: number): Promise<void> {
+    const deadline = this.busyDeadline();
+    while (findNode(this.#host.sql, node)?.status === "in_progress") await this.newsOf(node, deadline);
+  }
+
+  /** Waits for news of a running node: more of its text, or its end. Refuses once the deadline has passed. */
+  async newsOf(node: number, deadline: number): Promise<void> {
+    const left = deadline - this.#host.now();
+    if (left <= 0)
+      throw new RefusedError(
+        409,
+        "conversation_busy",
+        "the conversation is answering another request: wait for that response, cancel it, or branch from an earlier one",
+        { retryAfterSeconds: 1 },
+      );
+    const { rung, stop } = this.bell.wait(node);
+    await Promise.race([rung, this.#host.sleep(Math.min(left, 250))]);
+    stop();
   }
 
   /** Ends what runs at a node early. Resolves once nothing does; refuses where there is no room to write its end now. */
@@ -259,11 +288,20 @@ export class Runs {
     try {
       // What readers saw is kept. Without the model that said it nobody can tell what it was.
       const model = findNode(this.#host.sql, run.nodes[0])?.request?.model;
-      const loaded = model === undefined ? null : await this.#host.models.load(model).catch(() => null);
+      const loaded = model === undefined ? null : await this.#loadedOrNull(model);
       this.#writeFailure(run, error, loaded);
     } catch (storageError) {
       // It stays in progress: the next call or wake-up takes it over.
       this.#host.report("a failed response was not written", storageError);
+    }
+  }
+
+  async #loadedOrNull(model: string): Promise<LoadedModel | null> {
+    try {
+      return await this.#host.models.load(model);
+    } catch (error) {
+      this.#host.report("a failed response ends without its text", error);
+      return null;
     }
   }
 

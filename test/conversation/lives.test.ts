@@ -105,6 +105,29 @@ test("a turn that is cancelled in the middle of its prompt leaves a state there,
     expect(resumed.output).toBe(replayed.output);
   }));
 
+test("a message that is added while a reply is written comes behind the whole of it, or is refused", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const core = object.open();
+    const { branch } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
+    const parent = { kind: "branch", branch } as const;
+    const [{ node }] = unwrap(await core.turn(turn({ parent, maxTokens: 400 }), { quiet: true })).responses;
+    const added = await core.addItems(branch, [user("By the way, it rains.")]);
+    if (added.ok) expect(unwrap(await core.response(node)).status).not.toBe("in_progress");
+    else expect(added.error).toMatchObject({ status: 409, code: "conversation_busy" });
+  }));
+
+test("a conversation that is deleted while a reply is written stops writing", () =>
+  withObject(sourceOf(loaded), async (object) => {
+    const core = object.open();
+    const { branch } = unwrap(await core.createBranch({ node: null, items: [], metadata: {} }));
+    const parent = { kind: "branch", branch } as const;
+    const [{ node }] = unwrap(await core.turn(turn({ parent, maxTokens: 4000 }), { quiet: true })).responses;
+    unwrap(await core.deleteBranch(branch));
+    expect(object.forgotten).toBe(true);
+    expect(countIds(object.sql, node)).toBe(0);
+    expect(object.reports).toStrictEqual([]);
+  }));
+
 test("an instance that was replaced between two choices does not begin the second with its successor's lease", async () => {
   const asked = turn({ maxTokens: 40, choices: 2 });
   let at = 3; // behind the schema

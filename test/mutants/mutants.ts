@@ -112,7 +112,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     mistake: "two requests with one idempotency key both run",
-    file: "shared/conversation/conversation.ts",
+    file: "shared/conversation/turns.ts",
     from: "      if (this.#repeated(request)) return null;\n",
     to: "",
     caughtBy: turns,
