@@ -41,7 +41,9 @@ export class HarnessPage {
   static async open(context: BrowserContext, link: Link, { key, model }: OpenOptions): Promise<HarnessPage> {
     const page = await context.newPage();
     await page.goto(`${link.url}/browser/${model ? `?model=${model}` : ""}#key=${key}`);
-    return new HarnessPage(page, link);
+    const opened = new HarnessPage(page, link);
+    link.hasStored = (bytes) => opened.#waitForWeights(bytes);
+    return opened;
   }
 
   get status(): Promise<string> {
@@ -135,6 +137,14 @@ export class HarnessPage {
       await visit(await navigator.storage.getDirectory());
       return sizes;
     });
+  }
+
+  async #waitForWeights(bytes: number): Promise<void> {
+    for (;;) {
+      const sizes = Object.entries(await this.stored()).filter(([file]) => file.endsWith(".bin"));
+      if (sizes.reduce((sum, [, size]) => sum + size, 0) >= bytes) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   /** What a disk or a browser may do to a stored file. */

@@ -30,6 +30,8 @@ export class Link {
   tamper: ((bytes: Buffer) => Buffer) | null = null;
   /** Answers everything with this status, in place of the server. */
   status: number | null = null;
+  /** Settles once the browser has stored so many bytes of weights: what it has received and not read is lost when a connection breaks. */
+  hasStored: ((bytes: number) => Promise<void>) | null = null;
   /** Answers every request for a range with the whole file. */
   knowsRanges = true;
   url = "";
@@ -113,7 +115,7 @@ export class Link {
     trouble.leftBytes -= bytes.length;
     if (trouble.leftBytes > 0) return !left.aborted;
     this.#trouble = null;
-    await new Promise((resolve) => setTimeout(resolve, 100)); // so that what went through arrives
+    await this.hasStored?.(this.served.reduce((sum, { bytes }) => sum + bytes, 0));
     if (trouble.kind === "cut") outgoing.destroy();
     else this.#onHang?.();
     return false;
