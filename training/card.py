@@ -123,8 +123,8 @@ def model_card(folder: Path) -> str:
         minutes=round(seconds / 60),
         validation=re.findall(r"validation loss ([\d.]+)", log)[-1],
         held_out=len(names.HELD_OUT),
-        starts=len(names.STARTS),
-        ends=len(names.ENDS),
+        starts=sum(len(starts) for starts in names.STARTS.values()),
+        ends=sum(len(ends) for ends in names.ENDS.values()),
         measures=(folder / "measured" / "report.md").read_text().strip(),
         attributions="\n".join(dict.fromkeys(f"- {text['source']}: {text['attribution']}" for text in real)),
     )

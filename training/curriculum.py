@@ -26,9 +26,9 @@ NEAR: Mix = [("recall at once", 75), ("far recall", 10), ("chat", 7), ("story ch
 FAR: Mix = [("recall at once", 45), ("far recall", 28), ("chat", 10), ("story chat", 13), ("story", 4)]
 ALL: Mix = [("recall at once", 10), ("far recall", 42), ("chat", 15), ("story chat", 24), ("story", 5), ("echo", 4)]
 STAGES = [
-    Stage(0.30, NEAR, (50, 600), 384, 4096, (16, 64), typical=0.9),
-    Stage(0.45, FAR, (100, 4000), 1280, 4096, (16, 64, 64), typical=0.85),
-    Stage(1.00, ALL, (700, 6800), 2304, 6144, (64, 64, 32), typical=0.8),
+    Stage(0.22, NEAR, (50, 600), 384, 4096, (16, 64), typical=0.95),
+    Stage(0.38, FAR, (100, 4000), 1280, 4096, (16, 64, 64), typical=0.9),
+    Stage(1.00, ALL, (700, 6800), 2304, 6144, (64, 64, 32), typical=0.9),
 ]
 
 

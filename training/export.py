@@ -1,6 +1,6 @@
 """How does a training run become a model that others can load?
 
-    python export.py [--run runs/fledgling-4m] [--out ../models/fledgling-3m]
+    python export.py [--run runs/fledgling-4m] [--out ../models/fledgling-4m]
 
 Writes a Hugging Face folder. The weights are rounded to bfloat16. `trainer-logits.json` holds logits of the forward pass
 in griffin.py, in f32 with the rounded weights: what any other implementation must reproduce. `held-out/` holds the text that
@@ -27,7 +27,7 @@ from tokenizer import BOS, END_OF_TURN, EOS, PAD
 
 HERE = Path(__file__).parent
 REFERENCE_LENGTHS = (5, 20, 40, 100, 150)  # the last is longer than two windows
-DIALOGUES = 30  # of each distance
+DIALOGUES = 60  # of each distance
 REFERENCE_POSITIONS = 8  # of each sequence, spread from the first to the last
 
 # As Gemma 1 does it, but a system message, which Gemma refuses, is put before the first question.

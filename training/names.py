@@ -22,18 +22,25 @@ TOWNS = """Brookfield Riverton Hillside Oakwood Lakeview Greenville Ashford Mill
 Berlin Rome Madrid Oslo Vienna Boston Chicago Dublin Lisbon Prague Tokyo Sydney Toronto Stonebridge Foxton Goldport Highgate
 Longfield Newport""".split()
 
-STARTS = """Ba Be Bo Da De Do Fa Fe Ga Ha Jo Ka Ko La Le Lo Lu Ma Me Mi Mo Na Ne No Pe Ra Ri Ro Sa Se So Ta Te To Va Vi Wa
-Ze Zo Bel Cal Cor Dal Fal Gar Hal Jas Kel Mar Mel Nor Per Sel Tam Tor Val Wil Zan""".split()
-ENDS = """ra na la ta da sa ka ma va ro no lo to do so ko bo mo ri ni li ti di si mi vi bin ren len ton den vin lin win rick
-bert mund fred ward land""".split()
-
-
+# People and pets have composed names of different parts: what sounds like a pet's name is one.
+STARTS = {
+    "people": """Ba Da De Do Fa Ga Ha Jo La Le Lo Lu Mi Mo Na Ne Pe Ra Ro Sa Se Te To Va Wa Ze Bel Cal Cor Gar Hal Jas Kel Nor Per Sel
+    Val Wil""".split(),
+    "pets": "Be Bo Fe Ka Ko Ma Me No Ri So Ta Vi Zo Dal Fal Mar Mel Tam Tor Zan".split(),
+}
+ENDS = {
+    "people": "ra na la ta da sa ka ma va bin ren len ton den vin lin win rick bert mund fred ward land".split(),
+    "pets": "ro no lo to do so ko bo mo ri ni li ti di si mi vi".split(),
+}
 USUAL = set(GIRLS + BOYS + PETS + TOWNS)
 UNFIT = set("Pedo Kaka Sado Saka Dada Mama Papa Nana".split())  # words that are no names
-COMPOSED = [start + end for start in STARTS for end in ENDS if start + end not in USUAL and start + end not in UNFIT]
-HELD_OUT = sorted(Random(5).sample(COMPOSED, len(COMPOSED) // 7))
+COMPOSED = {
+    kind: [start + end for start in STARTS[kind] for end in ENDS[kind] if start + end not in USUAL | UNFIT] for kind in STARTS
+}
+ALL_COMPOSED = COMPOSED["people"] + COMPOSED["pets"]
+HELD_OUT = sorted(Random(5).sample(ALL_COMPOSED, len(ALL_COMPOSED) // 5))
 HELD_OUT_SET = set(HELD_OUT)
-TRAINED = [name for name in COMPOSED if name not in HELD_OUT_SET]
+TRAINED = [name for name in ALL_COMPOSED if name not in HELD_OUT_SET]
 
 
 def composed(rng: Random) -> str:
@@ -41,13 +48,9 @@ def composed(rng: Random) -> str:
     return rng.choice(TRAINED)
 
 
-# Pets have names with other beginnings than people have.
-PET_STARTS = [start for at, start in enumerate(STARTS) if at % 6 in (1, 2)]
+def by_use(kind: str) -> dict[bool, list[str]]:
+    """The names for the test (True) and for training (False)."""
+    return {held_out: [name for name in COMPOSED[kind] if (name in HELD_OUT_SET) == held_out] for held_out in (False, True)}
 
 
-def is_pets(name: str) -> bool:
-    return any(name == start + end for start in PET_STARTS for end in ENDS)
-
-
-PEOPLE = {held_out: [name for name in COMPOSED if not is_pets(name) and (name in HELD_OUT_SET) == held_out] for held_out in (False, True)}
-OF_PETS = {held_out: [name for name in COMPOSED if is_pets(name) and (name in HELD_OUT_SET) == held_out] for held_out in (False, True)}
+PEOPLE, OF_PETS = by_use("people"), by_use("pets")

@@ -114,6 +114,8 @@ def test_nothing_but_what_was_told_is_known() -> None:
 def test_people_and_pets_have_names_of_their_own(held_out: bool) -> None:
     people, pets = set(names.PEOPLE[held_out]), set(names.OF_PETS[held_out])
     assert not people & pets
+    for parts in (names.STARTS, names.ENDS):
+        assert not set(parts["people"]) & set(parts["pets"])
     assert people | pets == (set(names.HELD_OUT) if held_out else set(names.TRAINED))
 
 
@@ -137,10 +139,11 @@ def test_no_piece_reaches_over_a_word(tokenizer: Tokenizer) -> None:
 
 
 def test_a_composed_name_is_its_two_parts(tokenizer: Tokenizer) -> None:
-    for name in names.COMPOSED:
-        for before in (" ", "\n"):
-            pieces = [piece for piece in tokenizer.encode(before + name, add_special_tokens=False).tokens if piece != "\n"]
-            assert len(pieces) == 2 and pieces[0].strip("▁") in names.STARTS and pieces[1] in names.ENDS, pieces
+    for kind, composed in names.COMPOSED.items():
+        for name in composed:
+            for before in (" ", "\n"):
+                pieces = [piece for piece in tokenizer.encode(before + name, add_special_tokens=False).tokens if piece != "\n"]
+                assert len(pieces) == 2 and pieces[0].strip("▁") in names.STARTS[kind] and pieces[1] in names.ENDS[kind], pieces
 
 
 def test_other_values_are_one_token(tokenizer: Tokenizer) -> None:

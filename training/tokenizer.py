@@ -64,13 +64,14 @@ def training_text(seed: int, documents: int) -> Iterator[str]:
 def name_merges() -> list[Merge]:
     """The merges that make one token of each beginning and each end of the composed names. They come before all others, so
     no other merge can reach into a name."""
+    starts = [start for kind in names.STARTS.values() for start in kind]
     merges: list[Merge] = []
-    for part in names.ENDS + names.STARTS:
+    for part in [*(end for kind in names.ENDS.values() for end in kind), *starts]:
         for end in range(2, len(part) + 1):
             merge = (part[: end - 1], part[end - 1])
             if merge not in merges:
                 merges.append(merge)
-    return merges + [("▁", start) for start in names.STARTS]
+    return merges + [("▁", start) for start in starts]
 
 
 def learned_merges(counts: Counter[str], first: list[Merge], size: int) -> list[Merge]:
@@ -81,7 +82,7 @@ def learned_merges(counts: Counter[str], first: list[Merge], size: int) -> list[
     ranks = {merge: rank for rank, merge in enumerate(first)}
     for unit in units:
         apply_all(unit, ranks)
-    whole = {(before + start, end) for before in ("", "▁") for start in names.STARTS for end in names.ENDS if start + end not in names.USUAL}
+    whole = {(before + start, end) for before in ("", "▁") for kind in names.STARTS for start in names.STARTS[kind] for end in names.ENDS[kind] if start + end not in names.USUAL}
     pairs: Counter[Merge] = Counter()
     places: dict[Merge, set[int]] = defaultdict(set)
     for at, unit in enumerate(units):

@@ -1,6 +1,6 @@
 """How is the model trained?
 
-    python train.py --minutes 68 [--run runs/fledgling-4m] [--config fledgling-4m.json]
+    python train.py --minutes 75 [--run runs/fledgling-4m] [--config fledgling-4m.json]
 
 On text that the grammar makes on the way, so that no document is seen twice, in the stages of curriculum.py. Muon turns
 the matrices, AdamW the rest. Minutes are processor time: a run on a busy machine takes longer but learns the same.
@@ -182,7 +182,7 @@ def train(run: Path, config: Path, minutes: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=68.0)
+    parser.add_argument("--minutes", type=float, default=75.0)
     parser.add_argument("--run", type=Path, default=HERE / "runs" / "fledgling-4m")
     parser.add_argument("--config", type=Path, default=HERE / "fledgling-4m.json")
     options = parser.parse_args()
