@@ -29,6 +29,8 @@ export async function freshModel(
 
 /** Calls of the recurrence until one of them traps, at most: a turn makes about fifty. */
 const CALLS_UNTIL_TRAP = 1500;
+/** Slices of a turn until the model is discarded for no reason, at most: a turn has about four. */
+const SLICES_UNTIL_DROP = 400;
 
 export class SharedModel implements ModelSource {
   readonly counts = { traps: 0, dropped: 0, outlived: 0, loads: 0 };
@@ -37,9 +39,11 @@ export class SharedModel implements ModelSource {
   readonly #discarded = new WeakSet<LoadedModel>();
   #waiting: (() => void)[] = [];
   #isPumping = false;
+  #slicesUntilDrop: number;
 
   constructor(random: () => number) {
     this.#random = random;
+    this.#slicesUntilDrop = Math.ceil(SLICES_UNTIL_DROP * random());
   }
 
   load(): Promise<LoadedModel> {
@@ -60,10 +64,10 @@ export class SharedModel implements ModelSource {
       yieldToEvents: async () => {
         await this.#turnOfMine();
         if (this.#discarded.has(loaded)) this.counts.outlived++;
-        if (this.#random() < 0.002) {
-          this.counts.dropped++;
-          this.discard(loaded);
-        }
+        if (--this.#slicesUntilDrop > 0) return;
+        this.#slicesUntilDrop = Math.ceil(SLICES_UNTIL_DROP * this.#random());
+        this.counts.dropped++;
+        this.discard(loaded);
       },
       release: () => undefined,
     };
