@@ -102,6 +102,12 @@ function parts({ backend, config }: Model, tokens: readonly number[]): (readonly
 export const step = (model: Model, state: State, token: number, into?: Float32Array): Promise<Float32Array> =>
   lastLogits(model, state, [token], into);
 
+/** As `step`, but returns the `count` largest logits alone, and their token ids. For backends that have `largest`. */
+export async function stepLargest(model: Model, state: State, token: number, count: number): Promise<Largest> {
+  checkTokens([token], model.config.vocabSize);
+  return forward(model, state, [token], largestOf(model, count));
+}
+
 /** Several states that `stepBatch` can take on together, where the backend gains from that. */
 export function batchOf({ backend }: Model, states: readonly State[]): StateBatch {
   if (!backend.batch)
@@ -113,7 +119,7 @@ export function batchOf({ backend }: Model, states: readonly State[]): StateBatc
 
 /** Consumes one token of each of a batch's states and returns the logits [states · V] that follow them. */
 export async function stepBatch(model: Model, batch: StateBatch, tokens: readonly number[]): Promise<Float32Array> {
-  return forwardBatch(model, batch, tokens, (logits) => model.backend.read(logits));
+  return forwardBatch(model, batch, tokens, (x) => model.backend.read(head(model, x)));
 }
 
 /** As `stepBatch`, but returns the `count` largest logits of each state alone, and their token ids. */
@@ -123,21 +129,25 @@ export async function stepBatchLargest(
   tokens: readonly number[],
   count: number,
 ): Promise<Largest> {
-  const { backend } = model;
-  const most = Math.min(MOST_LARGEST, model.config.vocabSize);
-  if (!backend.largest)
-    throw new OptionError("batch", `batch: ${backend.name} hands out whole rows of logits; call stepBatch`);
+  return forwardBatch(model, batch, tokens, largestOf(model, count));
+}
+
+/** From the residual stream of each sequence's last token to its `count` largest logits. */
+function largestOf(model: Model, count: number): (x: Tensor) => Promise<Largest> {
+  const { backend, config } = model;
+  const most = Math.min(MOST_LARGEST, config.vocabSize);
+  if (!backend.largest) throw new OptionError("count", `count: ${backend.name} hands out whole rows of logits`);
   const { largest } = backend;
   if (!Number.isInteger(count) || count < 1 || count > most)
     throw new OptionError("count", `count: expected a whole number from 1 to ${most}, found ${count}`);
-  return forwardBatch(model, batch, tokens, (logits) => largest(logits, count));
+  return (x) => largest(head(model, x), count);
 }
 
 function forwardBatch<Result>(
   model: Model,
   batch: StateBatch,
   tokens: readonly number[],
-  finish: (logits: Tensor) => Result,
+  finish: (x: Tensor) => Result,
 ): Result {
   const { config } = model;
   checkTokens(tokens, config.vocabSize);
@@ -146,7 +156,7 @@ function forwardBatch<Result>(
       "tokens",
       `tokens: expected one for each of ${batch.states.length} states, found ${tokens.length}`,
     );
-  const result = forward(model, batch, tokens, (x) => finish(head(model, x)));
+  const result = forward(model, batch, tokens, finish);
   for (const state of batch.states) advance(state, 1);
   return result;
 }

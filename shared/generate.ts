@@ -1,11 +1,12 @@
 /** Text from a model: sample, decode, watch for the end, one token at a time. */
 
-import type { State } from "./backend/backend.ts";
-import { type Model, step } from "./engine.ts";
+import type { Largest, State } from "./backend/backend.ts";
+import { type Model, step, stepLargest } from "./engine.ts";
 import { OptionError } from "./errors.ts";
 import { OutputText } from "./output-text.ts";
 import { countToken, countTokens } from "./sampler/context.ts";
 import type { SamplingOptions } from "./sampler/options.ts";
+import { largestNeeded, sampleLargest } from "./sampler/sample-largest.ts";
 import { type Sampled, sample } from "./sampler/sampler.ts";
 import { SampleScratch } from "./sampler/scratch.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -70,16 +71,26 @@ export async function* generate(
       "maxTokens",
       `maxTokens: expected a whole number from ${output.ids.length + 1}, found ${maxTokens}`,
     );
-  const scratch = new SampleScratch(model.config.vocabSize);
+  const { vocabSize } = model.config;
+  const scratch = new SampleScratch(vocabSize);
   const log = [...history];
   const outputCounts = countTokens(output.ids);
   const ids: number[] = [];
-  const following = new Float32Array(model.config.vocabSize);
+  // Where tokens have no text, which may not be said, the largest logits may be theirs.
+  const fewNeeded =
+    model.backend.largest && tokenizer.vocabSize >= vocabSize ? largestNeeded(sampling, vocabSize) : null;
+  const few = new SampleScratch(fewNeeded ?? 0);
+  const following = fewNeeded === null ? new Float32Array(vocabSize) : undefined;
+  const after = (token: number): Promise<Float32Array | Largest> =>
+    fewNeeded === null ? step(model, state, token, following) : stepLargest(model, state, token, fewNeeded);
 
-  for (let next = logits; ; next = await step(model, state, ids[ids.length - 1], following)) {
-    next.fill(Number.NEGATIVE_INFINITY, tokenizer.vocabSize); // what has no text can't be said
+  for (let next: Float32Array | Largest = logits; ; next = await after(ids[ids.length - 1])) {
     const context = { history: log, outputCounts, outputIndex: output.ids.length, choice };
-    const sampled = sample(next, sampling, context, scratch);
+    let sampled: Sampled;
+    if (next instanceof Float32Array) {
+      next.fill(Number.NEGATIVE_INFINITY, tokenizer.vocabSize); // what has no text can't be said
+      sampled = sample(next, sampling, context, scratch);
+    } else sampled = sampleLargest(next, vocabSize, sampling, context, few);
     ids.push(sampled.token);
     log.push(sampled.token);
     countToken(outputCounts, sampled.token);
