@@ -119,9 +119,13 @@ test("an alarm that comes twice at once, late, again or for nothing changes noth
     void done.then(() => {
       isOver = true;
     });
-    while (!isOver) {
-      await Promise.all([instance.wake(), instance.wake(), new Promise((resolve) => setTimeout(resolve, 1))]);
+    const late = new Promise<"late">((resolve) => setTimeout(resolve, 30_000, "late"));
+    const isLate = async () => (await Promise.race([late, null])) === "late";
+    while (!isOver && !(await isLate())) {
+      const wakes = Promise.all([instance.wake(), instance.wake(), new Promise((resolve) => setTimeout(resolve, 1))]);
+      await Promise.race([wakes, late]);
     }
+    expect(isOver, "the turn comes to its end within 30 s").toBe(true);
     expect(lasting(await done)).toStrictEqual(expected);
     await instance.wake();
     await object.open().wake(); // late, in the next instance

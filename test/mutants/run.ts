@@ -1,6 +1,7 @@
 /**
- * `npm run test:mutants [-- --out bench/results]`: makes each mistake in a copy of the repository and runs the test that must
- * catch it. Caught means that this very test ran and failed: not that it timed out, or that something else broke.
+ * `npm run test:mutants [-- --out bench/results --only "part of a name"]`: makes each mistake in a copy of the repository
+ * and runs the test that must catch it. Caught means that this very test ran and failed: not that it timed out, or that
+ * something else broke.
  */
 
 import { execFileSync, spawnSync } from "node:child_process";
@@ -24,7 +25,8 @@ interface Report {
   }[];
 }
 
-const { values } = parseArgs({ options: { out: { type: "string" } } });
+const { values } = parseArgs({ options: { out: { type: "string" }, only: { type: "string", default: "" } } });
+const chosen = mutants.filter(({ mistake }) => mistake.includes(values.only));
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const copy = mkdtempSync(join(tmpdir(), "aerie-mutants-"));
 const results: { mistake: string; test: string; verdict: Verdict }[] = [];
@@ -38,7 +40,7 @@ try {
     if (!file.startsWith("training/") && existsSync(join(root, file)))
       cpSync(join(root, file), join(copy, file), { recursive: true });
   for (const folder of ["node_modules", "build"]) symlinkSync(join(root, folder), join(copy, folder));
-  for (const mutant of mutants) {
+  for (const mutant of chosen) {
     const sound = verdictOf(mutant);
     if (sound !== "passed")
       throw new Error(`without any mistake made, the test ${sound}: ${mutant.caughtBy} ${mutant.test}`);
@@ -52,21 +54,22 @@ try {
   rmSync(copy, { recursive: true, force: true });
 }
 const caught = results.filter(({ verdict }) => verdict === "failed").length;
-process.stdout.write(`${caught} of ${mutants.length} caught\n`);
+process.stdout.write(`${caught} of ${chosen.length} caught\n`);
 if (values.out !== undefined) {
   const machine = `${cpus().length} × ${cpus()[0].model}`;
   const report = { date: new Date().toISOString().slice(0, 10), machine, node: process.version, caught, results };
   writeFileSync(join(values.out, "mutants.json"), `${JSON.stringify(report, null, 2)}\n`);
 }
-process.exitCode = caught === mutants.length ? 0 : 1;
+process.exitCode = caught === chosen.length ? 0 : 1;
 
-function withMistake<Result>({ file, from, to }: Mutant, use: () => Result): Result {
+function withMistake<Result>({ file, from, times = 1, to }: Mutant, use: () => Result): Result {
   const path = join(copy, file);
   const source = readFileSync(path, "utf8");
-  if (source.split(from).length !== 2) throw new Error(`${file}: expected exactly one ${JSON.stringify(from)}`);
+  const found = source.split(from).length - 1;
+  if (found !== times) throw new Error(`${file}: expected ${times} × ${JSON.stringify(from)}, found ${found}`);
   writeFileSync(
     path,
-    source.replace(from, () => to),
+    source.replaceAll(from, () => to),
   );
   try {
     return use();
