@@ -106,7 +106,7 @@ async function evaluate(weights: string): Promise<Result> {
   return {
     weights,
     recall: remembered,
-    loss: await heldOutLoss(model, text.tokenizer, documents),
+    loss: await heldOutLoss(model, weights === "f32" ? model : await open("f32"), text.tokenizer, documents),
     samples: await samples(model, text),
   };
 }
@@ -169,6 +169,14 @@ function report(): string {
       `${tokens}`,
       `${bytes}`,
       ...results.map(({ loss }) => `${loss[at].nll.toFixed(3)}, ${loss[at].bitsPerByte.toFixed(3)}`),
+    );
+
+  const packed = results.filter(({ weights }) => weights !== "f32");
+  out += `\nWhat packing changes there: mean KL divergence from f32 in nats, places with the same most likely token\n\n${table("source", ...packed.map(({ weights }) => weights))}`;
+  for (const [at, { source }] of results[0].loss.entries())
+    out += row(
+      source,
+      ...packed.map(({ loss }) => `${loss[at].kl.toExponential(1)}, ${(100 * loss[at].agreement).toFixed(1)} %`),
     );
 
   out += `\nReplies to ${results[0].samples.replies.length} prompts\n\n${table("weights", "words", "distinct 1", "distinct 2", "distinct 3", "repeated fours")}`;

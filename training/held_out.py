@@ -2,9 +2,9 @@
 
     python held_out.py > documents.jsonl
 
-One document a line: its source and its parts, of which some count. What the user says is read but does not count. Stories,
-chats and dialogues of the grammar with plots, sentences and names that are not in training, and `real-text.jsonl`, a
-little text by people, which is in no training either.
+One document a line: its source and its parts, of which some count. What the user says is read but does not count. New
+documents of the grammar; stories, chats and dialogues of the grammar with plots, sentences and names that are not in
+training; and `real-text.jsonl`, a little text by people, which is in no training either.
 """
 
 import json
@@ -14,7 +14,8 @@ from random import Random
 
 import recall
 from chats import HELD_OUT_TOPICS, any_topic
-from grammar import Document, chat_pieces, weighted
+from curriculum import STAGES
+from grammar import Document, chat_pieces, new_document, weighted
 from stories import new_plot, tell
 
 REAL_TEXT = Path(__file__).parent / "real-text.jsonl"
@@ -36,7 +37,13 @@ def remembering(rng: Random) -> Document:
     return Document([piece for question, answer in turns for piece in chat_pieces(question, answer)])
 
 
+def as_trained(rng: Random) -> Document:
+    stage = STAGES[-1]
+    return new_document(rng, stage.mix, (700, 2000), stage.typical)
+
+
 SOURCES: dict[str, Callable[[Random], Document]] = {
+    "own documents, new ones of what is in training": as_trained,
     "own stories, plots not in training": story,
     "own chats, questions not in training": chat,
     "own memory dialogues, names and sentences not in training": remembering,

@@ -12,15 +12,16 @@ export interface Comparison {
   rightNll: number;
 }
 
-/** Adds to `sum` the places of one stretch whose next token is known: all but the last. Logits [T · V]. */
+/** Adds to `sum` the given places of one stretch: by default all whose next token is known, all but the last. Logits [T · V]. */
 export function compareLogits(
   found: Float32Array,
   right: Float32Array,
   ids: readonly number[],
   V: number,
   sum: Comparison,
+  places: Iterable<number> = ids.slice(1).keys(),
 ): void {
-  for (let t = 0; t + 1 < ids.length; t++) {
+  for (const t of places) {
     const p = right.subarray(t * V, (t + 1) * V);
     const q = found.subarray(t * V, (t + 1) * V);
     const [logSumP, logSumQ] = [logSumExp(p), logSumExp(q)];
