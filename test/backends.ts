@@ -11,7 +11,7 @@ export interface BackendUnderTest {
   readonly name: string;
   /** `maxTokens`: tokens per call. Default: fewer than most tests hand over, so that splitting is tested too. */
   create(needs: BackendNeeds, maxTokens?: number): Backend;
-  /** Of the cases of one `judge`, so many, evenly chosen: for what is slow without being the reference. Default: all. */
+  /** Of the cases of one `judge`, so many (`sampleOf`): for what is slow without being the reference. Default: all. */
   readonly sample?: number;
   /** WGSL lets a device take subnormal numbers for zeros. */
   readonly flushesSubnormals?: boolean;
@@ -41,7 +41,7 @@ function onGpu(opened: WebGpuDevice, style: Style): BackendUnderTest {
     name: `webgpu, ${style}`,
     create: (needs, maxTokens = 24) => webgpuBackend(opened, needs, { maxTokens, style }),
     flushesSubnormals: true,
-    sample: 5,
+    ...(opened.isSoftware && { sample: 5 }),
     ...inPage,
   };
 }

@@ -91,6 +91,7 @@ function roundingCase(name: string, row: number[], ring: RingDType): OpCase {
   return {
     ...plain,
     sizes: { ...plain.sizes, row: name },
+    isAlwaysJudged: true,
     hasSubnormals: name === "f32 subnormals" || name === "a subnormal i8 scale",
     inputs: [{ ...q, values: q.values.map((x) => x * 1e-6) }, values, values],
   };
