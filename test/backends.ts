@@ -33,7 +33,8 @@ export const gpu = await tryDevice(await nodeGpu(), loadKernelSources());
 if (!gpu && process.env.CI)
   throw new Error("no WebGPU adapter: .ci/run installs one, and vitest.config.ts says where it looks");
 
-// SwiftShader takes minutes for kernels with barriers, and 0.2 ms for a dispatch, however small; llvmpipe takes neither.
+// SwiftShader takes minutes for kernels with barriers, and 0.2 ms for a dispatch, however small; llvmpipe takes neither. (With CI
+// set, webgpu/adapter.test.ts asks for both styles.)
 const isSwiftShader = gpu?.name.includes("swiftshader") ?? false;
 
 function onGpu(opened: WebGpuDevice, style: Style): BackendUnderTest {
