@@ -109,7 +109,7 @@ export async function stepLargest(model: Model, state: State, token: number, cou
 }
 
 /** Several states that `stepBatch` can take on together, where the backend gains from that. */
-export function batchOf({ backend }: Model, states: readonly State[]): StateBatch {
+export async function batchOf({ backend }: Model, states: readonly State[]): Promise<StateBatch> {
   if (!backend.batch)
     throw new OptionError("batch", `batch: ${backend.name} computes one sequence at a time; call step for each`);
   if (states.length > backend.maxTokens)

@@ -87,7 +87,7 @@ async function measure(
   const add = (
     facts: Pick<Test, "test" | "depth">,
     count: number,
-    prepare: () => void,
+    prepare: () => void | Promise<void>,
     run: () => Promise<unknown>,
   ) => {
     const seen = {
@@ -127,9 +127,9 @@ async function measure(
     });
     for (const size of batches) {
       let batch: StateBatch;
-      const prepareBatch = () => {
+      const prepareBatch = async () => {
         const states = Array.from({ length: size }, () => (saved ? restoreState(model, saved) : createState(model)));
-        batch = batchOf(model, states);
+        batch = await batchOf(model, states);
       };
       add({ test: `tg${generate} × ${size}`, depth }, generate * size, prepareBatch, async () => {
         let next: readonly number[] = tokens.slice(0, size);

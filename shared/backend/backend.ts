@@ -112,8 +112,11 @@ export interface Backend {
   readState(state: State): Promise<Uint8Array>;
   /** Replaces bytes and position. `bytes` is copied; it must be `layout.bytes` long. */
   writeState(state: State, bytes: Uint8Array, position: number): void;
-  /** Absent where it would gain nothing: a core that is busy with one sequence. A state is in the batch that it came into last. */
-  batch?(states: readonly State[]): StateBatch;
+  /**
+   * Absent where it would gain nothing: a core that is busy with one sequence. A state is in the batch that it came into last. Where
+   * there is no room for the states side by side it rejects, and they are as they were.
+   */
+  batch?(states: readonly State[]): Promise<StateBatch>;
 
   /** Runs `body`; tensors made inside are released at its end. Scopes nest. */
   scope<Result>(body: () => Result): Result;

@@ -36,8 +36,8 @@ export function attend(
   const T = q.rows;
   const [W] = keys.rows.shape;
   const ring = kernels.ring[keys.rows.dtype][style];
-  const { group, base, table, position } = sequences.place(state, T, 5);
-  const groups = { state: group };
+  const { room, base, table, position } = sequences.place(state, T, 5);
+  const groups = { state: room };
   // Of keys, never more than any row sees.
   const windowKeys = Math.min(call.windowKeys, Math.max(...positionsOf(state, T)) + 1);
   const places = [keys.rows, keys.scales, values.rows, values.scales].map(

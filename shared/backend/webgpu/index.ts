@@ -19,10 +19,12 @@ import { Arena } from "./arena.ts";
 import { attend } from "./attention.ts";
 import { Commands, type Counters, f32Word } from "./commands.ts";
 import type { WebGpuDevice } from "./device.ts";
-import { type GpuBuffer, usage } from "./gpu.ts";
+import { Faults } from "./faults.ts";
+import type { GpuBuffer } from "./gpu.ts";
 import { cover, coverElements, workgroups } from "./grid.ts";
 import { kernels, type Style } from "./kernels.ts";
 import { LargestOf } from "./largest.ts";
+import { Memory } from "./memory.ts";
 import { Products } from "./products.ts";
 import { Readback } from "./readback.ts";
 import { isBatch, positionsOf, SequenceTable } from "./sequences.ts";
@@ -45,7 +47,10 @@ export interface WebGpuOptions {
 }
 
 export interface WebGpuBackend extends Backend {
-  /** Waits until the pipelines for the weights and rings seen so far are compiled. Without it, the first call compiles. */
+  /**
+   * Waits until the weights have their room and the pipelines for them and for the rings are compiled. Without it, the first call
+   * compiles, and what it reads is a `gpu.memory` where there is no room.
+   */
   ready(onProgress?: (done: number, total: number) => unknown): Promise<void>;
   /** Counts since the backend was made. */
   readonly counters: Readonly<Counters>;
@@ -60,15 +65,17 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
   const { style = opened.isSoftware ? "threads" : "workgroups" } = options;
   checkHeads(needs);
   const sizes = arenaSizes(config, maxTokens);
+  const faults = new Faults(device);
+  const memory = new Memory(opened, faults);
   const numbers = new Arena(sizes.numbers, "activations");
   const vectors = new Arena(sizes.vectors, "int8 activations");
   const arena = createBuffer(4 * sizes.numbers);
   const quantised = createBuffer(16 * sizes.vectors);
-  const commands = new Commands(opened, { arena, quantised }, sizes.uploads);
-  const readback = new Readback(opened, commands);
-  const products = new Products(opened, commands, vectors, style);
+  const commands = new Commands(opened, faults, memory, { arena, quantised }, sizes.uploads);
+  const readback = new Readback(opened, faults, memory, commands);
+  const products = new Products(memory, commands, vectors, style);
   const angles = new Angles(commands);
-  const states = new States(opened, commands, readback);
+  const states = new States(opened, memory, commands, readback);
   const sequences = new SequenceTable(commands);
   const largest = new LargestOf(commands, readback, numbers, arena);
   let depth = 0;
@@ -86,7 +93,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
         "gpu.limits",
         `${maxTokens} tokens a call take ${bytes} bytes of activations, and this GPU binds at most ${device.limits.maxStorageBufferBindingSize}: ask for fewer`,
       );
-    return device.createBuffer({ size: bytes, usage: usage.storage | usage.copySource | usage.copyTarget });
+    return memory.buffer({ bytes, what: `activations of ${maxTokens} tokens a call`, advice: "ask for fewer" });
   }
 
   function tensor(rows: number, columns: number): WebGpuTensor {
@@ -98,16 +105,20 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     maxTokens,
     counters: commands.counters,
     weightBytes: needs.weightBytes,
-    ready: (onProgress) => pipelines.ready(onProgress),
+    async ready(onProgress) {
+      await faults.check();
+      await pipelines.ready(onProgress);
+    },
 
     weight(role: WeightRole, shape: readonly number[], dtype: WeightDType) {
+      faults.throwKnown(); // there is no room for those before it
       if (role === "embedding") pipelines.begin([kernels.embed[dtype]]);
       if (role === "embedding" || role === "matrix" || role === "gate") {
         const { one, several } = kernels.matmul[dtype][style];
         pipelines.begin([one, several]);
         if (dtype === "rg8" || dtype === "rg4") pipelines.begin([kernels.activations[dtype][style]]);
       }
-      return weightWriter(opened, role, shape, dtype, bindingBytes);
+      return weightWriter(opened, faults, memory, role, shape, dtype, bindingBytes);
     },
 
     createState: (layout) => states.create(layout),
@@ -122,12 +133,11 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       const tops = [numbers.top, vectors.top] as const;
       depth++;
       try {
-        return body();
+        return depth === 1 ? commands.scope(body) : body();
       } finally {
         numbers.releaseTo(tops[0]);
         products.releaseTo(tops[1]);
-        // A call that reads nothing is handed over at its end, so that the GPU does not wait for the next one.
-        if (--depth === 0) commands.submit();
+        depth--;
       }
     },
     read(x, into = new Float32Array(x.rows * x.columns)) {
@@ -153,7 +163,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       for (const [index, { firstRow, rows }] of partsOf(table).entries())
         commands.dispatch(
           kernels.embed[dtype],
-          { weight: weightGroup(opened, table, index, null) },
+          { weight: weightGroup(memory, table, index, null) },
           cover(x.columns, x.rows),
           [ids, x.at, x.rows, x.columns, firstRow, rows, scalesAt + firstRow, f32Word(scale)],
         );
@@ -161,7 +171,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     },
     rmsNorm(x, w, eps) {
       const y = tensor(x.rows, x.columns);
-      const groups = { weight: weightGroup(opened, w, 0, null) };
+      const groups = { weight: weightGroup(memory, w, 0, null) };
       const grid = style === "threads" ? cover(x.rows) : workgroups(x.rows);
       commands.dispatch(rmsNorm, groups, grid, [atOf(x), y.at, x.rows, x.columns, f32Word(eps)]);
       return y;
@@ -178,16 +188,16 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     },
     conv1d(x, w, b, state, taps) {
       const y = tensor(x.rows, x.columns);
-      const { group, base, table, position } = sequences.place(state, x.rows, 1);
-      const groups = { weight: weightGroup(opened, w, 0, b), state: group };
+      const { room, base, table, position } = sequences.place(state, x.rows, 1);
+      const groups = { weight: weightGroup(memory, w, 0, b), state: room };
       const words = [atOf(x), y.at, base + taps.offsetBytes / 4, x.rows, x.columns, w.shape[0], table, position];
       commands.dispatch(conv1d, groups, cover(x.columns, isBatch(state) ? x.rows : 1), words);
       return y;
     },
     rgLru(x, inputGate, recurrenceGate, decay, state, h) {
       const y = tensor(x.rows, x.columns);
-      const { group, base, table, position } = sequences.place(state, x.rows, 1);
-      const groups = { weight: weightGroup(opened, decay, 0, null), state: group };
+      const { room, base, table, position } = sequences.place(state, x.rows, 1);
+      const groups = { weight: weightGroup(memory, decay, 0, null), state: room };
       const gates = [atOf(inputGate), atOf(recurrenceGate)];
       const words = [atOf(x), ...gates, y.at, base + h.offsetBytes / 4, x.rows, x.columns, table, position];
       commands.dispatch(rgLru, groups, cover(x.columns, isBatch(state) ? x.rows : 1), words);

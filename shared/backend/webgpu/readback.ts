@@ -2,18 +2,24 @@
 
 import type { Commands } from "./commands.ts";
 import { DeviceLostError, type WebGpuDevice } from "./device.ts";
+import type { Faults } from "./faults.ts";
 import { type GpuBuffer, MAP_READ, usage } from "./gpu.ts";
+import { type Lent, type Memory, throwIfRefused } from "./memory.ts";
 
 // Of each size; more are open only while a caller waits for several reads at once.
 const KEPT = 2;
 
 export class Readback {
   readonly #opened: WebGpuDevice;
+  readonly #faults: Faults;
+  readonly #memory: Memory;
   readonly #commands: Commands;
-  readonly #idle = new Map<number, GpuBuffer[]>();
+  readonly #idle = new Map<number, Lent[]>();
 
-  constructor(opened: WebGpuDevice, commands: Commands) {
+  constructor(opened: WebGpuDevice, faults: Faults, memory: Memory, commands: Commands) {
     this.#opened = opened;
+    this.#faults = faults;
+    this.#memory = memory;
     this.#commands = commands;
   }
 
@@ -24,33 +30,58 @@ export class Readback {
     bytes: number,
     take: (bytes: ArrayBuffer) => Result,
   ): Promise<Result> {
-    const staging = this.#idle.get(bytes)?.pop() ?? this.#create(bytes);
-    this.#commands.copy(from, offset, staging, 0, bytes);
-    this.#commands.submit();
+    const { subjects } = this.#commands;
+    let staging = this.#idle.get(bytes)?.pop();
+    if (!staging) {
+      this.#commands.submit(); // lest it be refused together with the copy, if there is no room for that
+      staging = this.#create(bytes);
+    }
+    const { buffer } = staging;
+    this.#commands.copy(from, offset, buffer, 0, bytes);
+    this.#commands.submit(staging);
+    if (await staging.refusal) await this.#check([...subjects, staging]);
+    await this.#map(buffer);
     try {
-      await staging.mapAsync(MAP_READ);
+      await this.#check(subjects);
+      return take(buffer.getMappedRange());
+    } finally {
+      buffer.unmap();
+      this.#keep(staging);
+    }
+  }
+
+  /** Throws the first reason why what was read is worth nothing. */
+  async #check(lents: readonly Lent[]): Promise<void> {
+    await this.#faults.check();
+    for (const lent of lents) await throwIfRefused(lent);
+  }
+
+  async #map(buffer: GpuBuffer): Promise<void> {
+    try {
+      await buffer.mapAsync(MAP_READ);
     } catch (cause) {
       await new Promise((resolve) => void setTimeout(() => resolve(null), 0)); // the loss is told in a promise of its own
       const reason = this.#opened.lossReason();
       if (reason !== null) throw new DeviceLostError(reason, { cause });
-      await this.#commands.check();
+      await this.#faults.check();
       throw cause;
     }
-    await this.#commands.check();
-    const result = take(staging.getMappedRange());
-    staging.unmap();
-    this.#keep(staging);
-    return result;
   }
 
-  #create(bytes: number): GpuBuffer {
-    return this.#opened.device.createBuffer({ size: bytes, usage: usage.mapRead | usage.copyTarget });
+  #create(bytes: number): Lent {
+    return this.#memory.lend({
+      bytes,
+      usage: usage.mapRead | usage.copyTarget,
+      what: "numbers on their way back",
+      advice: "read less at a time, or drop states that are done with",
+    });
   }
 
-  #keep(staging: GpuBuffer): void {
-    const idle = this.#idle.get(staging.size) ?? [];
-    this.#idle.set(staging.size, idle);
+  #keep(staging: Lent): void {
+    const { buffer } = staging;
+    const idle = this.#idle.get(buffer.size) ?? [];
+    this.#idle.set(buffer.size, idle);
     if (idle.length < KEPT) idle.push(staging);
-    else staging.destroy();
+    else buffer.destroy();
   }
 }

@@ -2,7 +2,7 @@
 
 import type { StateLayout } from "../../model/state-layout.ts";
 import type { State, Tensor } from "../backend.ts";
-import type { GpuBuffer } from "./gpu.ts";
+import type { Room } from "./memory.ts";
 
 export interface WebGpuTensor extends Tensor {
   /** Of its first number in the arena. */
@@ -23,9 +23,8 @@ export interface Quantised {
 
 export interface WebGpuState extends State {
   readonly layout: StateLayout;
-  buffer: GpuBuffer;
-  group: object;
-  /** Where it begins in its buffer, in words. */
+  room: Room;
+  /** Where it begins in its room, in words. */
   base: number;
 }
 
