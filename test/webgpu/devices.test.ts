@@ -7,6 +7,7 @@ import { wasmPacker } from "../../shared/backend/wasm/packer.ts";
 import type { Gpu } from "../../shared/backend/webgpu/gpu.ts";
 import {
   DeviceLostError,
+  RefusedError,
   tryDevice,
   type WebGpuBackend,
   type WebGpuDevice,
@@ -102,15 +103,25 @@ describe.skipIf(!gpu)("on a GPU", () => {
     },
   );
 
-  test("a command that the GPU refuses reaches whoever reads next", async () => {
+  // It was "the GPU refused a command", for ever and to every conversation, and nothing said what to do.
+  test("a backend whose command was refused stops, and says how to go on", async () => {
     const { model, backend } = await gpuModel({});
     const state = createState(model);
     absorb(model, state, [1]);
+    const saved = await saveState(model, state);
     // A state of another device's.
     const other = await openAnother();
     const foreign = createState((await gpuModel({}, {}, other)).model);
     absorb(model, foreign, [1]);
-    await expect(backend.readState(state)).rejects.toThrow("the GPU refused a command");
+    await expect(backend.readState(state)).rejects.toThrow(RefusedError);
+    await expect(step(model, state, 1)).rejects.toThrow(
+      /^the GPU refused a command \(.+\), and this backend is of no use any more: open a device anew, load the bundle into it and restore the last saved state$/,
+    );
+    expect(() => absorb(model, createState(model), [1])).toThrow(RefusedError);
+    await expect(backend.ready()).rejects.toMatchObject({ code: "gpu.refused" });
+
+    const { model: again } = await gpuModel({}, {}, await openAnother());
+    expect(await step(again, restoreState(again, saved), 1)).toBeInstanceOf(Float32Array);
   });
 
   describe("a lost device", () => {

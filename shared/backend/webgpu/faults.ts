@@ -70,5 +70,16 @@ async function faultOf(refusal: Promise<string | null>, about: readonly Lent[]):
   // For a state or a read that there was no room for: whoever asked for it is told so, and nobody else has lost anything.
   const lacking = await Promise.all(about.map((lent) => lent.refusal));
   if (lacking.some((error) => error !== null)) return null;
-  return new AerieError("gpu.invalid", `the GPU refused a command: ${message}`);
+  return new RefusedError(message);
+}
+
+/** The GPU dropped a command. What it was to do to states or weights is not done, and nobody can tell what came of that: the backend stops. */
+export class RefusedError extends AerieError {
+  constructor(message: string) {
+    const [reason] = message.split("\n");
+    super(
+      "gpu.refused",
+      `the GPU refused a command (${reason}), and this backend is of no use any more: open a device anew, load the bundle into it and restore the last saved state`,
+    );
+  }
 }

@@ -7,7 +7,8 @@
  *     await backend.ready((done, total) => …);                    // optional: waits for the pipelines, which compile meanwhile
  *
  * `sources` is build/kernels/wgsl.json, the text of every kernel: `npm run build` makes it, and every host can import JSON.
- * `tryDevice` runs on a page and in a Web Worker alike. A lost device throws `DeviceLostError` from whatever is called next.
+ * `tryDevice` runs on a page and in a Web Worker alike. From a lost device whatever is called next throws `DeviceLostError`, and
+ * `RefusedError` once it has refused a command.
  */
 
 import { AerieError } from "../../errors.ts";
@@ -34,6 +35,7 @@ import { atOf, forgetQuantised, type WebGpuTensor } from "./tensor.ts";
 import { partsOf, type WebGpuWeight, weightGroup, weightWriter } from "./weights.ts";
 
 export { DeviceLostError, tryDevice, type WebGpuDevice } from "./device.ts";
+export { RefusedError } from "./faults.ts";
 export type { Style } from "./kernels.ts";
 export type { KernelSources } from "./pipelines.ts";
 
