@@ -20,5 +20,7 @@ export async function prefilled(model: Model, tokens: readonly number[]): Promis
     await bar.update(state.position, tokens.length);
   }
   bar.stop();
-  return saveState(model, state);
+  const saved = await saveState(model, state);
+  model.backend.release?.(state);
+  return saved;
 }

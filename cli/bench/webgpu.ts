@@ -1,6 +1,6 @@
 /** `aerie bench --backend webgpu`: prefill and decode on the GPU, what a token is made of, against the GPU's own copy loop. */
 
-import type { StateBatch } from "../../shared/backend/backend.ts";
+import type { State, StateBatch } from "../../shared/backend/backend.ts";
 import { type WebGpuBackend, type WebGpuDevice, webgpuBackend } from "../../shared/backend/webgpu/index.ts";
 import { weightBytes } from "../../shared/checkpoint/load-weights.ts";
 import { matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
@@ -58,6 +58,7 @@ export async function benchWebGpu(path: string | undefined, options: BenchOption
     copyGBps,
     tests,
   };
+  backend.close();
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : table(report));
 }
 
@@ -111,11 +112,23 @@ async function measure(
     });
   };
   const chunk = Math.min(CHUNK, backend.maxTokens);
+  let held: State | null = null;
+  /** For one sample: 128 states are gigabytes, and the collector knows nothing of them. */
+  const hold = <Held extends State>(state: Held): Held => {
+    held = state;
+    return state;
+  };
+  const release = () => {
+    if (held) backend.release(held);
+    held = null;
+  };
   for (const depth of depths) {
     const saved = depth === 0 ? null : await prefilled(model, tokens.slice(0, depth));
-    let state = createState(model);
+    const createOne = () => (saved ? restoreState(model, saved) : createState(model));
+    let state: State;
     const prepare = () => {
-      state = saved ? restoreState(model, saved) : createState(model);
+      release();
+      state = hold(createOne());
     };
     if (prompt > 0)
       add({ test: `pp${prompt}`, depth }, prompt, prepare, () =>
@@ -128,8 +141,8 @@ async function measure(
     for (const size of batches) {
       let batch: StateBatch;
       const prepareBatch = async () => {
-        const states = Array.from({ length: size }, () => (saved ? restoreState(model, saved) : createState(model)));
-        batch = await batchOf(model, states);
+        release();
+        batch = hold(await batchOf(model, Array.from({ length: size }, createOne)));
       };
       add({ test: `tg${generate} × ${size}`, depth }, generate * size, prepareBatch, async () => {
         let next: readonly number[] = tokens.slice(0, size);
@@ -141,6 +154,7 @@ async function measure(
   const bar = progress("measuring", formatCount);
   const samples = await interleave(arms, repeats, bar.update);
   bar.stop();
+  release();
   const secondsOf = (arm: string) => samples.find(({ name }) => name === arm)?.seconds ?? [];
   return {
     copyGBps: rate(loop.bytes / 1e9, secondsOf("copy loop")).best,

@@ -8,7 +8,8 @@
  *
  * **Ownership.** A `Tensor` belongs to the innermost `scope` that was open when it was made, and dies with it; one made
  * outside any scope lives as long as the backend's frame, `scope` at the outermost level. What must outlive a scope is
- * written in place into a tensor from outside it (`add`). Weights and states live until they are garbage.
+ * written in place into a tensor from outside it (`add`). Weights and states live until they are garbage; a state may be
+ * given back before (`release`).
  *
  * **In place.** `rope`, `add` and `softCap` change their first argument; `conv1d`, `rgLru` and `localAttention` read and
  * advance their part of the state. Every other verb makes a new tensor and changes nothing. A tensor is never an alias of
@@ -112,6 +113,8 @@ export interface Backend {
   readState(state: State): Promise<Uint8Array>;
   /** Replaces bytes and position. `bytes` is copied; it must be `layout.bytes` long. */
   writeState(state: State, bytes: Uint8Array, position: number): void;
+  /** Gives a state's memory back at once, or that of all states of a batch: it is of no use any more. Absent where the collector does. */
+  release?(state: State): void;
   /**
    * Absent where it would gain nothing: a core that is busy with one sequence. A state is in the batch that it came into last. Where
    * there is no room for the states side by side it rejects, and they are as they were.

@@ -47,9 +47,15 @@ export class Faults {
 
   add(fault: Promise<AerieError | null>): void {
     this.#first = Promise.all([this.#first, fault]).then(([before, found]) => {
-      this.#known = before ?? found;
+      this.#known ??= before ?? found;
       return this.#known;
     });
+  }
+
+  /** From now on every call throws this, if nothing was wrong before. */
+  stop(fault: AerieError): void {
+    this.#known ??= fault;
+    this.add(Promise.resolve(fault));
   }
 
   /** Throws what is known by now. */

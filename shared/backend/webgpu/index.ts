@@ -13,7 +13,7 @@
 
 import { AerieError } from "../../errors.ts";
 import type { WeightRole } from "../../model/weight-table.ts";
-import type { Backend, BackendNeeds } from "../backend.ts";
+import type { Backend, BackendNeeds, State } from "../backend.ts";
 import type { WeightDType } from "../packed.ts";
 import { Angles } from "./angles.ts";
 import { Arena } from "./arena.ts";
@@ -54,6 +54,10 @@ export interface WebGpuBackend extends Backend {
    * compiles, and what it reads is a `gpu.memory` where there is no room.
    */
   ready(onProgress?: (done: number, total: number) => unknown): Promise<void>;
+  /** Gives back a state's memory at once, or that of all states of a batch. */
+  release(state: State): void;
+  /** Gives back all memory but that of states. What is computed or read afterwards throws `gpu.closed`. */
+  close(): void;
   /** Counts since the backend was made. */
   readonly counters: Readonly<Counters>;
   /** Of all weights together, as announced. */
@@ -112,6 +116,12 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       await pipelines.ready(onProgress);
     },
 
+    close() {
+      faults.stop(new AerieError("gpu.closed", "this backend was closed: open another"));
+      readback.close();
+      memory.close();
+    },
+
     weight(role: WeightRole, shape: readonly number[], dtype: WeightDType) {
       faults.throwKnown(); // there is no room for those before it
       if (role === "embedding") pipelines.begin([kernels.embed[dtype]]);
@@ -129,6 +139,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       states.write(state, bytes);
       state.position = position;
     },
+    release: (state) => states.release(state),
     batch: (members) => states.batch(members),
 
     scope(body) {

@@ -34,6 +34,8 @@ export async function throwIfRefused({ refusal }: Lent): Promise<void> {
 /** A buffer in which one state lies, or those of a batch. */
 export interface Room extends Lent {
   readonly group: object;
+  /** States that are in it. */
+  states: number;
 }
 
 /** The whole of a buffer, or its first `size` bytes. */
@@ -42,6 +44,7 @@ type Bound = { readonly buffer: GpuBuffer; readonly size?: number };
 export class Memory {
   readonly #opened: WebGpuDevice;
   readonly #faults: Faults;
+  readonly #owned: GpuBuffer[] = [];
 
   constructor(opened: WebGpuDevice, faults: Faults) {
     this.#opened = opened;
@@ -52,7 +55,13 @@ export class Memory {
   buffer(request: BufferRequest): GpuBuffer {
     const { buffer, refusal } = this.lend(request);
     this.#faults.add(refusal);
+    this.#owned.push(buffer);
     return buffer;
+  }
+
+  /** Gives back what the backend is of no use without. */
+  close(): void {
+    for (const buffer of this.#owned.splice(0)) buffer.destroy();
   }
 
   /** A bind group, likewise. */
@@ -67,7 +76,7 @@ export class Memory {
 
   /** For states, likewise. */
   room(request: BufferRequest): Room {
-    return this.#ask(request, (buffer) => ({ buffer, group: this.#group("state", [{ buffer }]) }));
+    return this.#ask(request, (buffer) => ({ buffer, group: this.#group("state", [{ buffer }]), states: 0 }));
   }
 
   #group(layout: keyof GroupLayouts, bound: readonly Bound[]): object {

@@ -30,6 +30,7 @@ export class Readback {
     bytes: number,
     take: (bytes: ArrayBuffer) => Result,
   ): Promise<Result> {
+    this.#faults.throwKnown();
     const { subjects } = this.#commands;
     let staging = this.#idle.get(bytes)?.pop();
     if (!staging) {
@@ -48,6 +49,11 @@ export class Readback {
       buffer.unmap();
       this.#keep(staging);
     }
+  }
+
+  close(): void {
+    for (const staging of [...this.#idle.values()].flat()) staging.buffer.destroy();
+    this.#idle.clear();
   }
 
   /** Throws the first reason why what was read is worth nothing. */
@@ -73,7 +79,7 @@ export class Readback {
       bytes,
       usage: usage.mapRead | usage.copyTarget,
       what: "numbers on their way back",
-      advice: "read less at a time, or drop states that are done with",
+      advice: "read less at a time, or release states that are done with",
     });
   }
 

@@ -7,7 +7,7 @@ import { AerieError } from "../../errors.ts";
 import type { State, StateBatch } from "../backend.ts";
 import type { Commands } from "./commands.ts";
 import type { Room } from "./memory.ts";
-import type { WebGpuState } from "./tensor.ts";
+import { roomOf, type WebGpuState } from "./tensor.ts";
 
 export interface WebGpuBatch extends StateBatch {
   readonly states: readonly WebGpuState[];
@@ -39,7 +39,8 @@ export class SequenceTable {
   /** For as many dispatches as follow at once. */
   place(state: State, rows: number, dispatches: number): Sequences {
     if (!isBatch(state)) {
-      const { room, base, position } = state as WebGpuState;
+      const { base, position } = state as WebGpuState;
+      const room = roomOf(state as WebGpuState);
       this.#commands.on(room);
       this.#commands.reserve(dispatches, 0);
       return { room, base, table: NO_TABLE, position };
@@ -47,8 +48,8 @@ export class SequenceTable {
     const { states } = state;
     if (states.length !== rows)
       throw new AerieError("batch", `a batch of ${states.length} states takes as many rows, found ${rows}`);
-    const [{ room }] = states;
-    if (states.some((member) => member.room !== room))
+    const room = roomOf(states[0]);
+    if (states.some((member) => roomOf(member) !== room))
       throw new AerieError("batch", "a state of this batch has been put into another one since: make the batch anew");
     this.#commands.on(room);
     this.#commands.reserve(dispatches, 0);
