@@ -3,8 +3,9 @@
  * `reference/` defines what each means, and the other backends answer to the same suite.
  *
  * **Ordering.** A verb enqueues its work and returns at once. Work happens in the order of the calls, so a verb sees the
- * effect of every verb before it. Only `read` and `readState` wait, and both capture the value as of their call: whatever
- * is enqueued afterwards does not change what they return.
+ * effect of every verb before it. Only `read`, `largest` and `readState` wait, and they capture the value as of their call:
+ * whatever is enqueued afterwards does not change what they return. Nothing limits how much is enqueued: whoever enqueues
+ * much and reads little waits for `settled` in between.
  *
  * **Ownership.** A `Tensor` belongs to the innermost `scope` that was open when it was made, and dies with it; one made
  * outside any scope lives as long as the backend's frame, `scope` at the outermost level. What must outlive a scope is
@@ -120,6 +121,9 @@ export interface Backend {
    * there is no room for the states side by side it rejects, and they are as they were.
    */
   batch?(states: readonly State[]): Promise<StateBatch>;
+
+  /** Waits until all that was enqueued so far has been computed. Absent where verbs compute at once. */
+  settled?(): Promise<void>;
 
   /** Runs `body`; tensors made inside are released at its end. Scopes nest. */
   scope<Result>(body: () => Result): Result;

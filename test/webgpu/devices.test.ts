@@ -10,16 +10,25 @@ import {
   RefusedError,
   tryDevice,
   type WebGpuBackend,
-  type WebGpuDevice,
   type WebGpuOptions,
   webgpuBackend,
 } from "../../shared/backend/webgpu/index.ts";
 import type { LoadOptions } from "../../shared/checkpoint/load-weights.ts";
 import { type MatrixDTypes, matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
-import { absorb, createState, type Model, prefill, restoreState, saveState, step } from "../../shared/engine.ts";
+import {
+  absorb,
+  createState,
+  lastLogits,
+  type Model,
+  prefill,
+  restoreState,
+  saveState,
+  step,
+} from "../../shared/engine.ts";
 import { gpu } from "../backends.ts";
 import { type RandomModelOptions, randomModel, randomTokens, smallHfConfig } from "../model/random-model.ts";
 import { compare, kernelModules } from "../ops/conformance.ts";
+import { openDevice, overriding } from "./open-device.ts";
 
 const V = smallHfConfig.vocab_size;
 const tokens = randomTokens(40, V);
@@ -103,6 +112,37 @@ describe.skipIf(!gpu)("on a GPU", () => {
     },
   );
 
+  // A prompt was only enqueued: progress ran to its end at once, and 100,000 tokens were 1,600 submissions that no cancel could stop.
+  test.each(["prefill in chunks", "logits of more tokens than a call takes"])(
+    "%s: two passes ahead of the GPU and no more",
+    async (way) => {
+      let [submitted, done] = [0, 0];
+      const ahead: number[] = [];
+      const opened = await openDevice(({ queue }) => ({
+        queue: overriding(queue, {
+          submit(commands) {
+            queue.submit(commands);
+            submitted++;
+          },
+          async onSubmittedWorkDone() {
+            const upTo = submitted;
+            ahead.push(upTo - done);
+            await queue.onSubmittedWorkDone();
+            done = upTo;
+            return undefined;
+          },
+        }),
+      }));
+      const { model } = await gpuModel({}, { maxTokens: 4 }, opened);
+      const state = createState(model);
+      await (way === "prefill in chunks"
+        ? prefill(model, state, tokens, { chunk: 4 })
+        : lastLogits(model, state, tokens));
+      expect(ahead).toHaveLength(tokens.length / 4 - 1);
+      expect(Math.max(...ahead)).toBe(2);
+    },
+  );
+
   // It was "the GPU refused a command", for ever and to every conversation, and nothing said what to do.
   test("a backend whose command was refused stops, and says how to go on", async () => {
     const { model, backend } = await gpuModel({});
@@ -110,7 +150,7 @@ describe.skipIf(!gpu)("on a GPU", () => {
     absorb(model, state, [1]);
     const saved = await saveState(model, state);
     // A state of another device's.
-    const other = await openAnother();
+    const other = await openDevice();
     const foreign = createState((await gpuModel({}, {}, other)).model);
     absorb(model, foreign, [1]);
     await expect(backend.readState(state)).rejects.toThrow(RefusedError);
@@ -120,13 +160,13 @@ describe.skipIf(!gpu)("on a GPU", () => {
     expect(() => absorb(model, createState(model), [1])).toThrow(RefusedError);
     await expect(backend.ready()).rejects.toMatchObject({ code: "gpu.refused" });
 
-    const { model: again } = await gpuModel({}, {}, await openAnother());
+    const { model: again } = await gpuModel({}, {}, await openDevice());
     expect(await step(again, restoreState(again, saved), 1)).toBeInstanceOf(Float32Array);
   });
 
   describe("a lost device", () => {
     test("is told as such by a read that was waiting and by every later call", async () => {
-      const opened = await openAnother();
+      const opened = await openDevice();
       const { model } = await gpuModel({}, {}, opened);
       const state = createState(model);
       absorb(model, state, tokens.slice(0, 5));
@@ -143,7 +183,7 @@ describe.skipIf(!gpu)("on a GPU", () => {
       const { model: steady } = await gpuModel({});
       const all = await prefill(steady, expected, tokens);
 
-      const opened = await openAnother();
+      const opened = await openDevice();
       const { model } = await gpuModel({}, {}, opened);
       const state = createState(model);
       absorb(model, state, tokens.slice(0, 20));
@@ -152,7 +192,7 @@ describe.skipIf(!gpu)("on a GPU", () => {
       opened.device.destroy();
       await expect(step(model, state, tokens[30])).rejects.toThrow(DeviceLostError);
 
-      const { model: again } = await gpuModel({}, {}, await openAnother());
+      const { model: again } = await gpuModel({}, {}, await openDevice());
       expect(await prefill(again, restoreState(again, saved), tokens.slice(20))).toStrictEqual(all);
     });
   });
@@ -162,12 +202,6 @@ describe.skipIf(!gpu)("on a GPU", () => {
 async function plainGpu(): Promise<Gpu> {
   const gpu = await nodeGpu();
   return { requestAdapter: (options) => gpu.requestAdapter(options) };
-}
-
-async function openAnother(): Promise<WebGpuDevice> {
-  const opened = await tryDevice(await nodeGpu(), loadKernelSources());
-  if (!opened) throw new Error("there was an adapter a moment ago");
-  return opened;
 }
 
 async function wasmModel(options: RandomModelOptions): Promise<Model> {

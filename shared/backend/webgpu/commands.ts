@@ -4,7 +4,7 @@
  */
 
 import { AerieError } from "../../errors.ts";
-import { DeviceLostError, type WebGpuDevice } from "./device.ts";
+import { throwIfLost, type WebGpuDevice } from "./device.ts";
 import type { Faults } from "./faults.ts";
 import { type GpuBuffer, type GpuCommandEncoder, type GpuComputePass, usage } from "./gpu.ts";
 import type { Kernel } from "./kernels.ts";
@@ -175,6 +175,14 @@ export class Commands {
     this.#watch(() => this.#opened.device.queue.writeBuffer(to, offset, bytes), null);
   }
 
+  /** Waits until the GPU has done everything that was recorded. */
+  async settled(): Promise<void> {
+    this.submit();
+    await this.#opened.device.queue.onSubmittedWorkDone().catch(() => undefined); // a lost device is told here, or by the next read
+    throwIfLost(this.#opened);
+    await this.#faults.check();
+  }
+
   /** Hands everything that was recorded to the GPU. `staging`: a buffer that it copies to. */
   submit(staging: Lent | null = null): void {
     const encoder = this.#encoder;
@@ -202,8 +210,7 @@ export class Commands {
   }
 
   #openEncoder(): GpuCommandEncoder {
-    const reason = this.#opened.lossReason();
-    if (reason !== null) throw new DeviceLostError(reason);
+    throwIfLost(this.#opened);
     this.#faults.throwKnown();
     this.#encoder ??= this.#opened.device.createCommandEncoder();
     return this.#encoder;

@@ -142,6 +142,8 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     release: (state) => states.release(state),
     batch: (members) => states.batch(members),
 
+    settled: () => commands.settled(),
+
     scope(body) {
       const tops = [numbers.top, vectors.top] as const;
       depth++;

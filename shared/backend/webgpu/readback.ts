@@ -1,7 +1,7 @@
 /** Numbers on their way back from the GPU: copied when asked for, through buffers that are used again. */
 
 import type { Commands } from "./commands.ts";
-import { DeviceLostError, type WebGpuDevice } from "./device.ts";
+import { throwIfLost, type WebGpuDevice } from "./device.ts";
 import type { Faults } from "./faults.ts";
 import { type GpuBuffer, MAP_READ, usage } from "./gpu.ts";
 import { type Lent, type Memory, throwIfRefused } from "./memory.ts";
@@ -67,8 +67,7 @@ export class Readback {
       await buffer.mapAsync(MAP_READ);
     } catch (cause) {
       await new Promise((resolve) => void setTimeout(() => resolve(null), 0)); // the loss is told in a promise of its own
-      const reason = this.#opened.lossReason();
-      if (reason !== null) throw new DeviceLostError(reason, { cause });
+      throwIfLost(this.#opened, cause);
       await this.#faults.check();
       throw cause;
     }
