@@ -79,7 +79,10 @@ export interface StateBatch extends State {
 /** The most that `largest` looks for. */
 export const MOST_LARGEST = 64;
 
-/** Numbers of each row [rows · count], and the columns they stand in. */
+/** In the place of a column where a row has no largest numbers, since NaN or +Infinity is among them. No tensor has as many columns. */
+export const NO_COLUMN = 2 ** 24;
+
+/** Numbers of each row [rows · count], and the columns they stand in; or NaN and `NO_COLUMN`, all of a row. */
 export interface Largest {
   readonly values: Float32Array;
   readonly columns: Uint32Array;
