@@ -71,7 +71,7 @@ describe.skipIf(!gpu)("on a GPU whose memory ends", () => {
     await model.backend.readState(twin);
     memory.limit = memory.used;
     await expect(prefill(model, state, tokens)).rejects.toThrow(
-      `the GPU has no room for numbers on their way back, ${4 * V} bytes`,
+      `the GPU has no room for numbers on their way back, 256 bytes`,
     );
     memory.limit = Number.POSITIVE_INFINITY;
     await prefill(model, twin, tokens);
@@ -127,6 +127,18 @@ describe.skipIf(!gpu)("on a GPU whose memory is counted", () => {
     backend.release(state);
     expect(await logits).toStrictEqual(expected);
     expect((await saved).bytes).toStrictEqual((await saveState(model, twin)).bytes);
+  });
+
+  // There were two for every size that was ever read.
+  test("reads of any size share a few buffers", async () => {
+    const { model, backend, memory } = await load();
+    const atFirst = memory.used;
+    const read = (rows: number) =>
+      backend.scope(() => backend.read(backend.embed(model.weights.embedding, randomTokens(rows, V), 1)));
+    for (let rows = 1; rows <= 64; rows++) expect(await read(rows)).toHaveLength(rows * 32);
+    expect(memory.used - atFirst).toBeLessThan(2 * 4 * 64 * 32);
+    await Promise.all(Array.from({ length: 20 }, () => read(64)));
+    expect(memory.used - atFirst).toBeLessThanOrEqual(8 * 4 * 64 * 32);
   });
 
   test("a backend that is closed leaves nothing behind but states, and says that it is closed", async () => {

@@ -6,15 +6,18 @@ import type { Faults } from "./faults.ts";
 import { type GpuBuffer, MAP_READ, usage } from "./gpu.ts";
 import { type Lent, type Memory, throwIfRefused } from "./memory.ts";
 
-// Of each size; more are open only while a caller waits for several reads at once.
-const KEPT = 2;
+// Buffers that are kept for the next reads, at most: a token's logits, a state, and what several callers wait for at once.
+const KEPT = 8;
+const KEPT_BYTES = 256 * 2 ** 20;
 
 export class Readback {
   readonly #opened: WebGpuDevice;
   readonly #faults: Faults;
   readonly #memory: Memory;
   readonly #commands: Commands;
-  readonly #idle = new Map<number, Lent[]>();
+  /** The one that was used last is the last. */
+  readonly #idle: Lent[] = [];
+  #isClosed = false;
 
   constructor(opened: WebGpuDevice, faults: Faults, memory: Memory, commands: Commands) {
     this.#opened = opened;
@@ -32,19 +35,18 @@ export class Readback {
   ): Promise<Result> {
     this.#faults.throwKnown();
     const { subjects } = this.#commands;
-    let staging = this.#idle.get(bytes)?.pop();
-    if (!staging) {
-      this.#commands.submit(); // lest it be refused together with the copy, if there is no room for that
-      staging = this.#create(bytes);
-    }
+    const size = sizeFor(bytes, this.#opened.device.limits.maxBufferSize);
+    const found = this.#idle.findLastIndex(({ buffer }) => buffer.size === size);
+    if (found < 0) this.#commands.submit(); // lest it be refused together with the copy, if there is no room for that
+    const staging = found < 0 ? this.#create(size) : this.#idle.splice(found, 1)[0];
     const { buffer } = staging;
     this.#commands.copy(from, offset, buffer, 0, bytes);
     this.#commands.submit(staging);
     if (await staging.refusal) await this.#check([...subjects, staging]);
-    await this.#map(buffer);
+    await this.#map(buffer, bytes);
     try {
       await this.#check(subjects);
-      return take(buffer.getMappedRange());
+      return take(buffer.getMappedRange(0, bytes));
     } finally {
       buffer.unmap();
       this.#keep(staging);
@@ -52,8 +54,8 @@ export class Readback {
   }
 
   close(): void {
-    for (const staging of [...this.#idle.values()].flat()) staging.buffer.destroy();
-    this.#idle.clear();
+    this.#isClosed = true;
+    for (const { buffer } of this.#idle.splice(0)) buffer.destroy();
   }
 
   /** Throws the first reason why what was read is worth nothing. */
@@ -62,9 +64,9 @@ export class Readback {
     for (const lent of lents) await throwIfRefused(lent);
   }
 
-  async #map(buffer: GpuBuffer): Promise<void> {
+  async #map(buffer: GpuBuffer, bytes: number): Promise<void> {
     try {
-      await buffer.mapAsync(MAP_READ);
+      await buffer.mapAsync(MAP_READ, 0, bytes);
     } catch (cause) {
       await new Promise((resolve) => void setTimeout(() => resolve(null), 0)); // the loss is told in a promise of its own
       throwIfLost(this.#opened, cause);
@@ -83,10 +85,14 @@ export class Readback {
   }
 
   #keep(staging: Lent): void {
-    const { buffer } = staging;
-    const idle = this.#idle.get(buffer.size) ?? [];
-    this.#idle.set(buffer.size, idle);
-    if (idle.length < KEPT) idle.push(staging);
-    else buffer.destroy();
+    this.#idle.push(staging);
+    const kept = () => this.#idle.reduce((sum, { buffer }) => sum + buffer.size, 0);
+    while (this.#idle.length > (this.#isClosed ? 0 : KEPT) || kept() > KEPT_BYTES) this.#idle.shift()?.buffer.destroy();
   }
+}
+
+/** The next power of two, so that reads of any size share a few. */
+function sizeFor(bytes: number, most: number): number {
+  const size = 2 ** Math.max(8, Math.ceil(Math.log2(bytes)));
+  return size <= most ? size : bytes;
 }
