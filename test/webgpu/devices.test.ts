@@ -172,10 +172,36 @@ describe.skipIf(!gpu)("on a GPU", () => {
       absorb(model, state, tokens.slice(0, 5));
       const waiting = step(model, state, 3);
       opened.device.destroy();
-      await expect(waiting.then(() => step(model, state, 4))).rejects.toThrow(DeviceLostError);
+      await expect(waiting).rejects.toThrow(DeviceLostError);
+      await expect(step(model, state, 4)).rejects.toThrow(DeviceLostError);
       await expect(saveState(model, state)).rejects.toThrow(
         /the GPU device was lost \(destroyed.*\): open a device anew, load the bundle into it and restore the last saved state/,
       );
+    });
+
+    // It was looked for once, a moment after the read had failed, and a GPU's process may take longer to tell.
+    test("is told as such also where it is told later than the failure of the read", async () => {
+      const opened = await openDevice(({ lost }) => ({
+        lost: lost.then((info) => new Promise((resolve) => void setTimeout(() => resolve(info), 100))),
+      }));
+      const { model } = await gpuModel({}, {}, opened);
+      const waiting = step(model, createState(model), 3);
+      opened.device.destroy();
+      await expect(waiting).rejects.toThrow(DeviceLostError);
+    });
+
+    test("ends a long prompt, which reads nothing until its end", async () => {
+      const opened = await openDevice();
+      const { model } = await gpuModel({}, {}, opened);
+      const seen: number[] = [];
+      const onProgress = (done: number) => {
+        seen.push(done);
+        if (done === 8) opened.device.destroy();
+      };
+      await expect(prefill(model, createState(model), tokens, { chunk: 4, onProgress })).rejects.toThrow(
+        DeviceLostError,
+      );
+      expect(Math.max(...seen)).toBeLessThan(tokens.length);
     });
 
     test("costs nothing but the tokens since the last saved state", async () => {

@@ -3,7 +3,7 @@
 import type { Commands } from "./commands.ts";
 import { throwIfLost, type WebGpuDevice } from "./device.ts";
 import type { Faults } from "./faults.ts";
-import { type GpuBuffer, MAP_READ, usage } from "./gpu.ts";
+import { type GpuBuffer, type GpuDevice, MAP_READ, usage } from "./gpu.ts";
 import { type Lent, type Memory, throwIfRefused } from "./memory.ts";
 
 // Buffers that are kept for the next reads, at most: a token's logits, a state, and what several callers wait for at once.
@@ -68,7 +68,7 @@ export class Readback {
     try {
       await buffer.mapAsync(MAP_READ, 0, bytes);
     } catch (cause) {
-      await new Promise((resolve) => void setTimeout(() => resolve(null), 0)); // the loss is told in a promise of its own
+      await lossOrSecond(this.#opened.device);
       throwIfLost(this.#opened, cause);
       await this.#faults.check();
       throw cause;
@@ -89,6 +89,16 @@ export class Readback {
     const kept = () => this.#idle.reduce((sum, { buffer }) => sum + buffer.size, 0);
     while (this.#idle.length > (this.#isClosed ? 0 : KEPT) || kept() > KEPT_BYTES) this.#idle.shift()?.buffer.destroy();
   }
+}
+
+/** The loss of a device is told in a promise of its own, which may come later than the failures that it brings. */
+async function lossOrSecond({ lost }: GpuDevice): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const second = new Promise((resolve) => {
+    timer = setTimeout(() => resolve(null), 1000);
+  });
+  await Promise.race([lost, second]);
+  clearTimeout(timer);
 }
 
 /** The next power of two, so that reads of any size share a few. */
