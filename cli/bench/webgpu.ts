@@ -11,8 +11,8 @@ import {
   type Model,
   prefill,
   restoreState,
-  step,
   stepBatchLargest,
+  stepLargest,
 } from "../../shared/engine.ts";
 import { presets } from "../../shared/model/presets.ts";
 import { stateLayout } from "../../shared/model/state-layout.ts";
@@ -82,7 +82,6 @@ async function measure(
   loop: ReturnType<typeof createCopyLoop>,
 ) {
   const tokens = randomTokens(Math.max(prompt, generate, ...depths, ...batches), model.config.vocabSize);
-  const logits = new Float32Array(model.config.vocabSize);
   const arms: Arm[] = [{ name: "copy loop", run: () => loop.run() }];
   const tests: (Omit<Test, "tokensPerSecond"> & { name: string; count: number })[] = [];
   const add = (
@@ -135,8 +134,10 @@ async function measure(
         prefill(model, state, tokens.slice(0, prompt), { chunk }),
       );
     if (generate === 0) continue;
+    // Greedy, alone as in a batch: the likeliest token goes back in, and its logit is the only one that is read.
     add({ test: `tg${generate}`, depth }, generate, prepare, async () => {
-      for (const token of tokens.slice(0, generate)) await step(model, state, token, logits);
+      let [token] = tokens;
+      for (let t = 0; t < generate; t++) [token] = (await stepLargest(model, state, token, 1)).columns;
     });
     for (const size of batches) {
       let batch: StateBatch;
@@ -146,7 +147,6 @@ async function measure(
       };
       add({ test: `tg${generate} × ${size}`, depth }, generate * size, prepareBatch, async () => {
         let next: readonly number[] = tokens.slice(0, size);
-        // Greedy: the likeliest token of each goes back in.
         for (let t = 0; t < generate; t++) next = [...(await stepBatchLargest(model, batch, next, 1)).columns];
       });
     }
