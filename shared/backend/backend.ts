@@ -95,6 +95,18 @@ export interface HeadShape {
   readonly headDim: number; // K
 }
 
+/** What local attention attends with, to and in. */
+export interface AttentionCall {
+  readonly q: Tensor; // [T, H·K] after RoPE
+  readonly k: Tensor; // [T, G·K] after RoPE
+  readonly v: Tensor; // [T, G·K]
+  readonly shape: HeadShape;
+  readonly windowKeys: number;
+  readonly state: State;
+  readonly keys: RingRegion;
+  readonly values: RingRegion;
+}
+
 export interface Rotation {
   readonly theta: number;
   /** Dimensions that rotate, from the first on; pair j is (j, j + dims / 2). Even. */
@@ -169,19 +181,10 @@ export interface Backend {
 
   /**
    * softmax(q · k / √K) v over the `windowKeys` newest keys, the query's own included, then stores this call's keys and
-   * values in the ring. q [T, H·K], k and v [T, G·K] → [T, H·K]. Keys and values are rounded to the ring's dtype before
+   * values in the ring → [T, H·K]. Keys and values are rounded to the ring's dtype before
    * they are attended to, so that a key counts the same whether it came in this call or an earlier one.
    */
-  localAttention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    shape: HeadShape,
-    windowKeys: number,
-    state: State,
-    keys: RingRegion,
-    values: RingRegion,
-  ): Tensor;
+  localAttention(call: AttentionCall): Tensor;
 
   /** activation(gate) ⊙ x: both [T, N] → [T, N]. */
   gatedProduct(activation: Activation, gate: Tensor, x: Tensor): Tensor;

@@ -226,9 +226,9 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       commands.dispatch(rope, {}, grid, [atOf(x), place, x.rows, x.columns, headDim, half]);
       forgetQuantised(x);
     },
-    localAttention(q, k, v, shape, windowKeys, state, keys, values) {
-      const out = tensor(q.rows, q.columns);
-      attend(commands, numbers, sequences, style, { q, k, v, shape, windowKeys, state, keys, values, out });
+    localAttention(call) {
+      const out = tensor(call.q.rows, call.q.columns);
+      attend(commands, numbers, sequences, style, call, out);
       return out;
     },
     gatedProduct(activation, gate, x) {
