@@ -74,7 +74,11 @@ export async function lastLogits(
 ): Promise<Float32Array> {
   const { backend } = model;
   const split = parts(model, tokens);
-  for (const part of split.slice(0, -1)) forward(model, state, part, () => undefined);
+  const pace = pacer(model);
+  for (const part of split.slice(0, -1)) {
+    forward(model, state, part, () => undefined);
+    await pace();
+  }
   return forward(model, state, split[split.length - 1], (x) => backend.read(head(model, backend.lastRow(x)), into));
 }
 
@@ -98,6 +102,20 @@ function parts({ backend, config }: Model, tokens: readonly number[]): (readonly
   return Array.from({ length: calls }, (_, i) => tokens.slice(i * backend.maxTokens, (i + 1) * backend.maxTokens));
 }
 
+/**
+ * For a loop of passes that read nothing, to be awaited after each: where passes are only enqueued, it waits for the one before, so that
+ * two are under way, the device is never idle, and no more than that has to be waited for when something else comes first.
+ */
+function pacer({ backend }: Model): () => Promise<void> | undefined {
+  let last: Promise<void> | undefined;
+  return () => {
+    const before = last;
+    last = backend.settled?.();
+    last?.catch(() => undefined); // whoever waits for it or reads next is told
+    return before;
+  };
+}
+
 /** Consumes one token and returns the logits [V] that follow it, in `into` if it is given. */
 export const step = (model: Model, state: State, token: number, into?: Float32Array): Promise<Float32Array> =>
   lastLogits(model, state, [token], into);
@@ -109,7 +127,7 @@ export async function stepLargest(model: Model, state: State, token: number, cou
 }
 
 /** Several states that `stepBatch` can take on together, where the backend gains from that. */
-export function batchOf({ backend }: Model, states: readonly State[]): StateBatch {
+export async function batchOf({ backend }: Model, states: readonly State[]): Promise<StateBatch> {
   if (!backend.batch)
     throw new OptionError("batch", `batch: ${backend.name} computes one sequence at a time; call step for each`);
   if (states.length > backend.maxTokens)
@@ -179,7 +197,10 @@ function checkTokens(tokens: readonly number[], vocabSize: number): void {
 export interface PrefillOptions {
   /** Tokens per pass. More is faster and takes more memory for activations; the result is the same. Default 64. */
   readonly chunk?: number;
-  /** Called after every pass with the tokens consumed so far; what it returns is awaited, so that a caller can let events in. */
+  /**
+   * Called after every pass with the tokens consumed so far, of which a GPU may still be at work on the last two passes; what it returns
+   * is awaited, so that a caller can let events in.
+   */
   readonly onProgress?: (done: number, total: number) => unknown;
   readonly signal?: CancelSignal;
 }
@@ -201,9 +222,11 @@ export async function prefill(
     throw new OptionError("chunk", `chunk: expected a whole number of tokens from 1, found ${chunk}`);
   checkTokens(tokens, model.config.vocabSize);
   const last = Math.floor((tokens.length - 1) / chunk) * chunk;
+  const pace = pacer(model);
   for (let done = 0; done < last; done += chunk) {
     signal?.throwIfAborted();
     absorb(model, state, tokens.slice(done, done + chunk));
+    await pace();
     await onProgress?.(done + chunk, tokens.length);
   }
   signal?.throwIfAborted();

@@ -90,7 +90,7 @@ export async function* generate(
     if (next instanceof Float32Array) {
       next.fill(Number.NEGATIVE_INFINITY, tokenizer.vocabSize); // what has no text can't be said
       sampled = sample(next, sampling, context, scratch);
-    } else sampled = sampleLargest(next, vocabSize, sampling, context, few);
+    } else sampled = sampleLargest(next, sampling, context, few);
     ids.push(sampled.token);
     log.push(sampled.token);
     countToken(outputCounts, sampled.token);

@@ -40,7 +40,7 @@ const allowed: Record<string, string[]> = {
     "shared/errors.ts",
   ],
   "shared/tokenizer": ["shared/errors.ts", "shared/checkpoint/strict-json.ts"],
-  "shared/sampler": ["shared/errors.ts"],
+  "shared/sampler": ["shared/backend/backend.ts", "shared/errors.ts"],
   "shared/mixers": ["shared/backend/backend.ts", "shared/model", "shared/errors.ts"],
   "shared/blocks": ["shared/mixers", "shared/backend/backend.ts", "shared/model", "shared/errors.ts"],
   "shared/engine.ts": ["shared/blocks", "shared/backend/backend.ts", "shared/model", "shared/errors.ts"],

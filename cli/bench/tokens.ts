@@ -1,6 +1,6 @@
 /** What a bench feeds to a model: random tokens, and states that have already consumed some. */
 
-import { absorb, createState, type Model, type SavedState, saveState } from "../../shared/engine.ts";
+import { createState, type Model, prefill, type SavedState, saveState } from "../../shared/engine.ts";
 import { formatCount, progress } from "../progress.ts";
 
 export function randomTokens(count: number, vocabSize: number): number[] {
@@ -15,10 +15,9 @@ export function randomTokens(count: number, vocabSize: number): number[] {
 export async function prefilled(model: Model, tokens: readonly number[]): Promise<SavedState> {
   const bar = progress(`prefilling ${formatCount(tokens.length)}`, formatCount);
   const state = createState(model);
-  for (let at = 0; at < tokens.length; at += 64) {
-    absorb(model, state, tokens.slice(at, at + 64));
-    await bar.update(state.position, tokens.length);
-  }
+  await prefill(model, state, tokens, { onProgress: bar.update });
   bar.stop();
-  return saveState(model, state);
+  const saved = await saveState(model, state);
+  model.backend.release?.(state);
+  return saved;
 }

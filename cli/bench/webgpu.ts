@@ -1,6 +1,6 @@
 /** `aerie bench --backend webgpu`: prefill and decode on the GPU, what a token is made of, against the GPU's own copy loop. */
 
-import type { StateBatch } from "../../shared/backend/backend.ts";
+import type { State, StateBatch } from "../../shared/backend/backend.ts";
 import { type WebGpuBackend, type WebGpuDevice, webgpuBackend } from "../../shared/backend/webgpu/index.ts";
 import { weightBytes } from "../../shared/checkpoint/load-weights.ts";
 import { matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
@@ -11,8 +11,8 @@ import {
   type Model,
   prefill,
   restoreState,
-  step,
   stepBatchLargest,
+  stepLargest,
 } from "../../shared/engine.ts";
 import { presets } from "../../shared/model/presets.ts";
 import { stateLayout } from "../../shared/model/state-layout.ts";
@@ -58,6 +58,7 @@ export async function benchWebGpu(path: string | undefined, options: BenchOption
     copyGBps,
     tests,
   };
+  backend.close();
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : table(report));
 }
 
@@ -81,13 +82,12 @@ async function measure(
   loop: ReturnType<typeof createCopyLoop>,
 ) {
   const tokens = randomTokens(Math.max(prompt, generate, ...depths, ...batches), model.config.vocabSize);
-  const logits = new Float32Array(model.config.vocabSize);
   const arms: Arm[] = [{ name: "copy loop", run: () => loop.run() }];
   const tests: (Omit<Test, "tokensPerSecond"> & { name: string; count: number })[] = [];
   const add = (
     facts: Pick<Test, "test" | "depth">,
     count: number,
-    prepare: () => void,
+    prepare: () => void | Promise<void>,
     run: () => Promise<unknown>,
   ) => {
     const seen = {
@@ -111,29 +111,42 @@ async function measure(
     });
   };
   const chunk = Math.min(CHUNK, backend.maxTokens);
+  let held: State | null = null;
+  /** For one sample: 128 states are gigabytes, and the collector knows nothing of them. */
+  const hold = <Held extends State>(state: Held): Held => {
+    held = state;
+    return state;
+  };
+  const release = () => {
+    if (held) backend.release(held);
+    held = null;
+  };
   for (const depth of depths) {
     const saved = depth === 0 ? null : await prefilled(model, tokens.slice(0, depth));
-    let state = createState(model);
+    const createOne = () => (saved ? restoreState(model, saved) : createState(model));
+    let state: State;
     const prepare = () => {
-      state = saved ? restoreState(model, saved) : createState(model);
+      release();
+      state = hold(createOne());
     };
     if (prompt > 0)
       add({ test: `pp${prompt}`, depth }, prompt, prepare, () =>
         prefill(model, state, tokens.slice(0, prompt), { chunk }),
       );
     if (generate === 0) continue;
+    // Greedy, alone as in a batch: the likeliest token goes back in, and its logit is the only one that is read.
     add({ test: `tg${generate}`, depth }, generate, prepare, async () => {
-      for (const token of tokens.slice(0, generate)) await step(model, state, token, logits);
+      let [token] = tokens;
+      for (let t = 0; t < generate; t++) [token] = (await stepLargest(model, state, token, 1)).columns;
     });
     for (const size of batches) {
       let batch: StateBatch;
-      const prepareBatch = () => {
-        const states = Array.from({ length: size }, () => (saved ? restoreState(model, saved) : createState(model)));
-        batch = batchOf(model, states);
+      const prepareBatch = async () => {
+        release();
+        batch = hold(await batchOf(model, Array.from({ length: size }, createOne)));
       };
       add({ test: `tg${generate} × ${size}`, depth }, generate * size, prepareBatch, async () => {
         let next: readonly number[] = tokens.slice(0, size);
-        // Greedy: the likeliest token of each goes back in.
         for (let t = 0; t < generate; t++) next = [...(await stepBatchLargest(model, batch, next, 1)).columns];
       });
     }
@@ -141,6 +154,7 @@ async function measure(
   const bar = progress("measuring", formatCount);
   const samples = await interleave(arms, repeats, bar.update);
   bar.stop();
+  release();
   const secondsOf = (arm: string) => samples.find(({ name }) => name === arm)?.seconds ?? [];
   return {
     copyGBps: rate(loop.bytes / 1e9, secondsOf("copy loop")).best,

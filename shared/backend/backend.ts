@@ -3,12 +3,14 @@
  * `reference/` defines what each means, and the other backends answer to the same suite.
  *
  * **Ordering.** A verb enqueues its work and returns at once. Work happens in the order of the calls, so a verb sees the
- * effect of every verb before it. Only `read` and `readState` wait, and both capture the value as of their call: whatever
- * is enqueued afterwards does not change what they return.
+ * effect of every verb before it. Only `read`, `largest` and `readState` wait, and they capture the value as of their call:
+ * whatever is enqueued afterwards does not change what they return. Nothing limits how much is enqueued: whoever enqueues
+ * much and reads little waits for `settled` in between.
  *
  * **Ownership.** A `Tensor` belongs to the innermost `scope` that was open when it was made, and dies with it; one made
  * outside any scope lives as long as the backend's frame, `scope` at the outermost level. What must outlive a scope is
- * written in place into a tensor from outside it (`add`). Weights and states live until they are garbage.
+ * written in place into a tensor from outside it (`add`). Weights and states live until they are garbage; a state may be
+ * given back before (`release`).
  *
  * **In place.** `rope`, `add` and `softCap` change their first argument; `conv1d`, `rgLru` and `localAttention` read and
  * advance their part of the state. Every other verb makes a new tensor and changes nothing. A tensor is never an alias of
@@ -77,7 +79,10 @@ export interface StateBatch extends State {
 /** The most that `largest` looks for. */
 export const MOST_LARGEST = 64;
 
-/** Numbers of each row [rows · count], and the columns they stand in. */
+/** In the place of a column where a row has no largest numbers, since NaN or +Infinity is among them. No tensor has as many columns. */
+export const NO_COLUMN = 2 ** 24;
+
+/** Numbers of each row [rows · count], and the columns they stand in; or NaN and `NO_COLUMN`, all of a row. */
 export interface Largest {
   readonly values: Float32Array;
   readonly columns: Uint32Array;
@@ -88,6 +93,18 @@ export interface HeadShape {
   readonly heads: number; //   H, query heads
   readonly kvHeads: number; // G, divides H: query head h reads kv head ⌊h · G / H⌋
   readonly headDim: number; // K
+}
+
+/** What local attention attends with, to and in. */
+export interface AttentionCall {
+  readonly q: Tensor; // [T, H·K] after RoPE
+  readonly k: Tensor; // [T, G·K] after RoPE
+  readonly v: Tensor; // [T, G·K]
+  readonly shape: HeadShape;
+  readonly windowKeys: number;
+  readonly state: State;
+  readonly keys: RingRegion;
+  readonly values: RingRegion;
 }
 
 export interface Rotation {
@@ -112,8 +129,16 @@ export interface Backend {
   readState(state: State): Promise<Uint8Array>;
   /** Replaces bytes and position. `bytes` is copied; it must be `layout.bytes` long. */
   writeState(state: State, bytes: Uint8Array, position: number): void;
-  /** Absent where it would gain nothing: a core that is busy with one sequence. A state is in the batch that it came into last. */
-  batch?(states: readonly State[]): StateBatch;
+  /** Gives a state's memory back at once, or that of all states of a batch: it is of no use any more. Absent where the collector does. */
+  release?(state: State): void;
+  /**
+   * Absent where it would gain nothing: a core that is busy with one sequence. A state is in the batch that it came into last. Where
+   * there is no room for the states side by side it rejects, and they are as they were.
+   */
+  batch?(states: readonly State[]): Promise<StateBatch>;
+
+  /** Waits until all that was enqueued so far has been computed. Absent where verbs compute at once. */
+  settled?(): Promise<void>;
 
   /** Runs `body`; tensors made inside are released at its end. Scopes nest. */
   scope<Result>(body: () => Result): Result;
@@ -156,19 +181,10 @@ export interface Backend {
 
   /**
    * softmax(q · k / √K) v over the `windowKeys` newest keys, the query's own included, then stores this call's keys and
-   * values in the ring. q [T, H·K], k and v [T, G·K] → [T, H·K]. Keys and values are rounded to the ring's dtype before
+   * values in the ring → [T, H·K]. Keys and values are rounded to the ring's dtype before
    * they are attended to, so that a key counts the same whether it came in this call or an earlier one.
    */
-  localAttention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    shape: HeadShape,
-    windowKeys: number,
-    state: State,
-    keys: RingRegion,
-    values: RingRegion,
-  ): Tensor;
+  localAttention(call: AttentionCall): Tensor;
 
   /** activation(gate) ⊙ x: both [T, N] → [T, N]. */
   gatedProduct(activation: Activation, gate: Tensor, x: Tensor): Tensor;

@@ -21,6 +21,8 @@ export const localAttention: Mixer<AttentionWeights<Weight>, AttentionState> = (
   const v = backend.matmul(x, w.value, null);
   backend.rope(q, config.headDim, rotation, state);
   backend.rope(k, config.headDim, rotation, state);
-  const mixed = backend.localAttention(q, k, v, config, config.windowKeys, state, regions.keys, regions.values);
+  const { windowKeys } = config;
+  const { keys, values } = regions;
+  const mixed = backend.localAttention({ q, k, v, shape: config, windowKeys, state, keys, values });
   return backend.matmul(mixed, w.out.weight, w.out.bias);
 };

@@ -1,7 +1,7 @@
 /** Which token comes next, when only the largest logits are at hand? Where all of them lie on a GPU, a quarter of a million
  *  numbers need not travel for one token, if what is asked for can't depend on more than a few. */
 
-import { type Largest, MOST_LARGEST } from "../backend/backend.ts";
+import { type Largest, MOST_LARGEST, NO_COLUMN } from "../backend/backend.ts";
 import { AerieError } from "../errors.ts";
 import type { SampleContext } from "./context.ts";
 import type { SamplingOptions } from "./options.ts";
@@ -20,17 +20,15 @@ export function largestNeeded(options: SamplingOptions, vocabSize: number): numb
 }
 
 /** The token that `sample` chooses among all logits, from the `largestNeeded` largest of one row, as `Backend.largest` gives them.
- *  `vocabSize` is that of the whole row; `scratch` must be made for as many logits as are needed. */
+ *  It refuses what `sample` refuses. `scratch` must be made for as many logits as are needed. */
 export function sampleLargest(
   { values, columns }: Largest,
-  vocabSize: number,
   options: SamplingOptions,
   context: SampleContext,
   scratch: SampleScratch,
 ): Sampled {
-  const nowhere = columns.find((id) => id >= vocabSize); // what stands where there was no number to choose
-  if (nowhere !== undefined)
-    throw new AerieError("sampler.logits", `there are not ${columns.length} logits that are numbers`);
+  if (columns.includes(NO_COLUMN))
+    throw new AerieError("sampler.logits", "a logit is NaN or Infinity, all must be finite or -Infinity");
   // By id, since among equals the lower one comes first.
   const order = [...columns.keys()].sort((a, b) => columns[a]! - columns[b]!);
   const { token } = sample(

@@ -12,9 +12,12 @@ export interface Finished {
   readonly stderr: string;
 }
 
-export function aerie(args: readonly string[], input = "", env: Record<string, string> = {}): Promise<Finished> {
+export const aerie = (args: readonly string[], input = "", env: Record<string, string> = {}): Promise<Finished> =>
+  runNode([bin, ...args], input, env);
+
+export function runNode(args: readonly string[], input = "", env: Record<string, string> = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [bin, ...args], {
+    const child = spawn(process.execPath, args, {
       cwd: root,
       stdio: "pipe",
       env: { ...process.env, ...env },

@@ -1,7 +1,16 @@
 /** A state is a value: it can be saved, restored and interleaved with others, and nothing can be told afterwards. */
 
 import { describe, expect, test } from "vitest";
-import { absorb, createState, lastLogits, prefill, restoreState, saveState, step } from "../../shared/engine.ts";
+import {
+  absorb,
+  createState,
+  lastLogits,
+  type Model,
+  prefill,
+  restoreState,
+  saveState,
+  step,
+} from "../../shared/engine.ts";
 import { backends } from "../backends.ts";
 import { randomModel, randomTokens, smallHfConfig } from "./random-model.ts";
 
@@ -93,6 +102,30 @@ describe.each(backends)("$name", ({ create }) => {
     });
     await expect(cancelled).rejects.toThrow("aborted");
     expect(state.position).toBe(16);
+  });
+
+  // On a GPU passes were only enqueued: all of them were, progress was at its end at once, and a cancel found nothing left to stop.
+  test("where passes are only enqueued, prefill is two of them ahead, and a cancel comes in between", async () => {
+    const { model } = await randomModel(smallHfConfig, create);
+    const controller = new AbortController();
+    let [finished, ahead] = [0, 0];
+    const state = createState(model);
+    const slow: Model = {
+      ...model,
+      backend: {
+        ...model.backend,
+        async settled() {
+          const upTo = state.position;
+          ahead = Math.max(ahead, upTo - finished);
+          await new Promise((resolve) => void setTimeout(resolve, 1));
+          finished = upTo;
+          if (finished === 16) controller.abort();
+        },
+      },
+    };
+    await expect(prefill(slow, state, tokens, { chunk: 4, signal: controller.signal })).rejects.toThrow("aborted");
+    expect(ahead).toBe(8);
+    expect(state.position).toBe(20);
   });
 
   test("token ids are checked before anything moves", async () => {

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import type { State } from "../../shared/backend/backend.ts";
 import { type BackendUnderTest, backends } from "../backends.ts";
-import { compare, judge, type OpCase } from "./conformance.ts";
+import { compare, judge, type OpCase, sampleOf } from "./conformance.ts";
 import { normals, seeded } from "./seeded.ts";
 
 const [reference, relaxed, baseline] = backends;
@@ -77,6 +77,27 @@ test("NaN and numbers in the place of zeros are infinitely wrong, and nothing is
   expect(error([1e-30, 0], [0, 0])).toBe(Number.POSITIVE_INFINITY);
   expect(error([1], [1, 2])).toBe(Number.POSITIVE_INFINITY);
   expect(error([Number.NaN, 2], [1, 2])).toBeNaN(); // at most nothing
+});
+
+// It was the same 5 sizes for every number of rows and every dtype: products over 1, 31 or 512 columns were never judged on a GPU.
+test("samples begin elsewhere for every name, and together leave no size out", () => {
+  const columns = [1, 31, 32, 33, 64, 96, 160, 255, 256, 257, 288, 512, 768];
+  const casesOf = (M: number) => columns.map((N) => ({ ...addition(1), sizes: { M, N } }));
+  const samples = [1, 3, 15, 16, 17, 33, 100].map((M) => sampleOf(casesOf(M), 5).map(({ sizes: { N } }) => N));
+  for (const sample of samples) expect(sample).toHaveLength(5);
+  expect(new Set(samples.flat())).toStrictEqual(new Set(columns));
+  expect(sampleOf(casesOf(1).slice(0, 4), 5)).toHaveLength(4);
+});
+
+test("a sampled backend judges its sample, and what is always judged", async () => {
+  const cases = Array.from({ length: 9 }, (_, at) => ({ ...addition(1), sizes: { at }, isAlwaysJudged: at % 2 === 1 }));
+  for (const sample of [1, 3]) {
+    let reads = 0;
+    const counting = { ...altered({ rows: () => void reads++ }), sample };
+    await judge(cases, [reference, relaxed, baseline, counting]);
+    expect(reads).toBe(sampleOf(cases, sample).length);
+    expect(sampleOf(cases, sample)).toStrictEqual(expect.arrayContaining([cases[1], cases[3], cases[5], cases[7]]));
+  }
 });
 
 /** The wasm backend with something done to what is read from it. */

@@ -16,6 +16,7 @@ import type { ModelConfig } from "../../shared/model/config.ts";
 import type { StateLayout, StateRegion } from "../../shared/model/state-layout.ts";
 import type { WeightRole } from "../../shared/model/weight-table.ts";
 import { type BackendUnderTest, backends } from "../backends.ts";
+import { seeded, seedOf } from "./seeded.ts";
 
 /** Activations that enter an op: [rows, columns], row-major. */
 export interface Activations {
@@ -68,6 +69,8 @@ export interface OpCase {
   readonly state?: CaseState;
   /** Whether it is about subnormal numbers. */
   readonly hasSubnormals?: boolean;
+  /** Whether no sample leaves it out: each case of its kind is about something else. */
+  readonly isAlwaysJudged?: boolean;
   run(call: Call): Tensor;
 }
 
@@ -91,11 +94,14 @@ export const kernelModules = loadKernels();
 /** Throws, naming op, sizes, seed, place and both values, at the first case that is wrong on any backend. */
 export async function judge(cases: readonly OpCase[], judged: readonly BackendUnderTest[] = backends): Promise<void> {
   const needs = needsOf(cases);
-  const made = judged.map((judged) => ({ ...judged, backend: judged.create(needs, MAX_TOKENS) }));
-  for (const [index, opCase] of cases.entries()) {
+  const made = judged.map((judged) => ({
+    ...judged,
+    backend: judged.create(needs, MAX_TOKENS),
+    cases: judged.sample === undefined ? cases : sampleOf(cases, judged.sample),
+  }));
+  for (const opCase of cases) {
     const judging = made.filter(
-      ({ sample, flushesSubnormals }) =>
-        (sample === undefined || isChosen(index, cases.length, sample)) && !(opCase.hasSubnormals && flushesSubnormals),
+      ({ cases, flushesSubnormals }) => cases.includes(opCase) && !(opCase.hasSubnormals && flushesSubnormals),
     );
     if (judging.length === 1) continue; // the reference alone
     const packed = await Promise.all((opCase.weights ?? []).map(pack));
@@ -112,9 +118,16 @@ export async function judge(cases: readonly OpCase[], judged: readonly BackendUn
   }
 }
 
-/** Whether a case is one of `sample` that lie evenly among `count`. */
-const isChosen = (index: number, count: number, sample: number): boolean =>
-  count <= sample || Math.floor((index * sample) / count) !== Math.floor(((index + 1) * sample) / count);
+/**
+ * So many cases that lie evenly among all, and those that are judged always. The first case's name says where the choice begins: the
+ * calls of a suite list the same sizes, and together they should see all of them.
+ */
+export function sampleOf(cases: readonly OpCase[], sample: number): OpCase[] {
+  const [{ op, sizes }] = cases;
+  const first = Math.floor(seeded(seedOf(JSON.stringify([op, sizes])))() * cases.length);
+  const part = (index: number) => Math.floor((index * sample) / cases.length);
+  return cases.filter(({ isAlwaysJudged }, index) => isAlwaysJudged || part(first + index) !== part(first + index + 1));
+}
 
 /** Room for the weights and states of all cases, and for the activations of any one of them. */
 function needsOf(cases: readonly OpCase[]): BackendNeeds {

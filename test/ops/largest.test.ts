@@ -1,6 +1,7 @@
 /** The largest numbers of each row, in order: rows of one chunk and of many, and equal numbers. */
 
 import { describe, expect, test } from "vitest";
+import { type Largest, NO_COLUMN } from "../../shared/backend/backend.ts";
 import { alignedBytes, packedBytes } from "../../shared/backend/packed.ts";
 import { type BackendUnderTest, backends, webgpu } from "../backends.ts";
 import { type Activations, countFrom, loadActivations, roomyConfig } from "./conformance.ts";
@@ -27,6 +28,40 @@ describe.skipIf(webgpu.length === 0)("on a GPU", () => {
         expect(found, kind).toStrictEqual(expected);
       }
     });
+
+    // A maximum that skips NaN told of a likeliest token where sampling from all logits refuses the row.
+    test.each([7, 4096, 4097, 9000])(
+      "NaN or Infinity among %i columns is told, -Infinity is a number",
+      async (columns) => {
+        const numbers = normals(seeded(columns), columns);
+        const withAt = (at: number, ...wrong: number[]) => {
+          const row = numbers.slice();
+          row.set(wrong, at);
+          return row;
+        };
+        const mostlyBanned = new Float32Array(columns).fill(Number.NEGATIVE_INFINITY);
+        mostlyBanned.set([1, -3.4e38], columns - 3);
+        const table = [
+          numbers,
+          withAt(0, Number.NaN),
+          withAt(columns - 1, Number.NaN),
+          withAt(columns >> 1, Number.POSITIVE_INFINITY),
+          withAt(3, Number.NEGATIVE_INFINITY, Number.NaN),
+          withAt(1, 3.4028234663852886e38),
+          mostlyBanned,
+          new Float32Array(columns).fill(Number.NEGATIVE_INFINITY),
+        ];
+        const values = Float32Array.from(table.flatMap((row) => [...row]));
+        const counts = [1, 5, 64].filter((count) => count <= columns);
+        const [expected, found] = await Promise.all(
+          [backends[0].create, create].map((made) => largestOf({ rows: table.length, columns, values }, counts, made)),
+        );
+        expect(found).toStrictEqual(expected);
+        const columnsOf = (row: number) => [...(expected[0] as Largest).columns.slice(row, row + 1)];
+        expect([1, 2, 3, 4].flatMap(columnsOf)).toStrictEqual(Array(4).fill(NO_COLUMN));
+        expect([5, 6, 7].flatMap(columnsOf)).toStrictEqual([1, columns - 3, 0]);
+      },
+    );
   });
 });
 
@@ -37,7 +72,7 @@ async function largestOf(x: Activations, counts: number[], create: BackendUnderT
       config: roomyConfig(Math.ceil(x.columns / 4) * 4),
       stateLayout: { blocks: [], recurrentBytes: 0, bytes: 0 },
     },
-    4,
+    x.rows,
   );
   const table = await loadActivations(backend, x);
   return backend.scope(() => {

@@ -91,6 +91,7 @@ function roundingCase(name: string, row: number[], ring: RingDType): OpCase {
   return {
     ...plain,
     sizes: { ...plain.sizes, row: name },
+    isAlwaysJudged: true,
     hasSubnormals: name === "f32 subnormals" || name === "a subnormal i8 scale",
     inputs: [{ ...q, values: q.values.map((x) => x * 1e-6) }, values, values],
   };
@@ -121,7 +122,7 @@ function attentionCase(sizes: AttentionSizes, ring: RingDType, windowKeys: numbe
     inputs: [rows(heads * headDim, 3), rows(kvHeads * headDim, 1), rows(kvHeads * headDim, 1)],
     state: { layout, position, bytes },
     run: ({ backend, x: [q, k, v], state }) =>
-      backend.localAttention(q, k, v, sizes, windowKeys, state, block.keys, block.values),
+      backend.localAttention({ q, k, v, shape: sizes, windowKeys, state, keys: block.keys, values: block.values }),
   };
 }
 

@@ -18,6 +18,13 @@ export function mulberry32(seed: number): Random {
   };
 }
 
+/** A seed out of a name: FNV-1a over its UTF-16 code units. */
+export function seedOf(name: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193);
+  return hash;
+}
+
 /** Normally distributed, of mean 0 (Box and Muller). */
 export function normals(random: Random, length: number, deviation = 1): Float32Array {
   const values = new Float32Array(length);

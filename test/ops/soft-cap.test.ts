@@ -1,7 +1,9 @@
-/** cap · tanh(x / cap), over any number of numbers, far below the cap and far beyond it. */
+/** cap · tanh(x / cap), over any number of numbers, far below the cap and far beyond it, and over what is no number. */
 
-import { test } from "vitest";
-import { judge, type OpCase, type Tolerance } from "./conformance.ts";
+import { expect, test } from "vitest";
+import { alignedBytes, packedBytes } from "../../shared/backend/packed.ts";
+import { backends } from "../backends.ts";
+import { type Activations, judge, loadActivations, type OpCase, roomyConfig, type Tolerance } from "./conformance.ts";
 import { normals, seeded } from "./seeded.ts";
 
 const tolerance: Tolerance = { nmse: 6e-14, reason: "a tanh of 2.6 ULP (vector-math.test.ts): measured 2.1e-14" };
@@ -29,3 +31,24 @@ function capCase(T: number, columns: number, cap: number, size: number): OpCase 
     },
   };
 }
+
+// On a GPU it became 0, the middle of the range, and the likeliest token was whatever else there was.
+test.each(backends)("what is no number stays none: $name", async ({ create }) => {
+  const values = Float32Array.of(1, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY);
+  const x: Activations = { rows: 1, columns: values.length, values };
+  const backend = create(
+    {
+      weightBytes: alignedBytes(packedBytes("embedding", [1, x.columns], "f32")),
+      config: roomyConfig(8),
+      stateLayout: { blocks: [], recurrentBytes: 0, bytes: 0 },
+    },
+    1,
+  );
+  const table = await loadActivations(backend, x);
+  const capped = await backend.scope(() => {
+    const row = backend.embed(table, [0], 1);
+    backend.softCap(row, 30);
+    return backend.read(row);
+  });
+  expect([...capped.slice(1)]).toStrictEqual([Number.NaN, 30, -30]);
+});

@@ -5,7 +5,7 @@
  *  nor never. A tensor depends on the seed, its own name and its shape only. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { mulberry32 } from "../ops/seeded.ts";
+import { mulberry32, seedOf } from "../ops/seeded.ts";
 import type { Weights } from "./griffin-f64.ts";
 import { blockTypeOf, type HfConfig, sizesOf } from "./hf-config.ts";
 import { type Dtype, elementCount, roundTo, writeSafetensors } from "./safetensors.ts";
@@ -37,7 +37,7 @@ type TensorSpec = [name: string, shape: number[], draw: Draw];
 export function randomCheckpoint(config: HfConfig, seed: number, options: RandomCheckpointOptions = {}): Checkpoint {
   const tensors: Weights = new Map();
   for (const [name, shape, draw] of tensorSpecs(config, options.gateBlocks)) {
-    const uniform = mulberry32(seed ^ hash(name));
+    const uniform = mulberry32(seed ^ seedOf(name));
     const data = new Float64Array(elementCount(shape)).map(() => roundTo(options.dtype ?? "F32", draw(uniform)));
     tensors.set(name, { shape, data });
   }
@@ -125,11 +125,4 @@ function normal(standardDeviation: number): Draw {
 function recurrentParam(uniform: Uniform): number {
   const a = 0.86 + 0.138 * uniform();
   return Math.log(Math.expm1(-Math.log(a) / 4));
-}
-
-/** FNV-1a, so that each tensor has a stream of its own. */
-function hash(text: string): number {
-  let h = 0x811c9dc5;
-  for (const character of text) h = Math.imul(h ^ character.codePointAt(0)!, 0x01000193);
-  return h;
 }

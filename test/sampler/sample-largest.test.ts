@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Largest } from "../../shared/backend/backend.ts";
+import type { Largest, Tensor } from "../../shared/backend/backend.ts";
+import { largest } from "../../shared/backend/reference/largest.ts";
 import type { SamplingInput } from "../../shared/sampler/options.ts";
 import { parseSampling } from "../../shared/sampler/parse-options.ts";
 import { largestNeeded, sampleLargest } from "../../shared/sampler/sample-largest.ts";
@@ -25,13 +26,7 @@ describe("from the largest logits", () => {
         const count = largestNeeded(options, logits.length);
         fc.pre(count !== null);
         const context = { ...atStart, outputIndex };
-        const found = sampleLargest(
-          largestOf(logits, count),
-          logits.length,
-          options,
-          context,
-          new SampleScratch(count),
-        );
+        const found = sampleLargest(largestOf(logits, count), options, context, new SampleScratch(count));
         expect(found).toStrictEqual(sample(logits, options, context));
       },
     );
@@ -54,10 +49,25 @@ describe("from the largest logits", () => {
     expect(needed({ topP: 0.9 })).toBeNull();
   });
 
-  it("what is no number is refused", () => {
-    const nothing = { values: Float32Array.of(2, -3.4e38), columns: Uint32Array.of(1, 16_777_216) };
-    expect(() => sampleLargest(nothing, 50, parseSampling({ topK: 2 }), atStart, new SampleScratch(2))).toThrow(
-      "there are not 2 logits that are numbers",
+  it("what is no number is refused, as among all of them", async () => {
+    const greedy = parseSampling({ temperature: 0 });
+    for (const wrong of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const logits = Float32Array.of(1, wrong, 3);
+      expect(() => sample(logits, greedy, atStart)).toThrow("it must be finite or -Infinity");
+      const found = await largest({ rows: 1, columns: 3, data: logits } as Tensor, 1);
+      expect(() => sampleLargest(found, greedy, atStart, new SampleScratch(1))).toThrow(
+        "a logit is NaN or Infinity, all must be finite or -Infinity",
+      );
+    }
+  });
+
+  it("tokens that are banned are none", () => {
+    const few = { values: Float32Array.of(2, Number.NEGATIVE_INFINITY), columns: Uint32Array.of(7, 0) };
+    for (let seed = 0; seed < 20; seed++)
+      expect(sampleLargest(few, parseSampling({ topK: 2, seed }), atStart, new SampleScratch(2)).token).toBe(7);
+    const none = { values: Float32Array.of(Number.NEGATIVE_INFINITY), columns: Uint32Array.of(0) };
+    expect(() => sampleLargest(none, parseSampling({ temperature: 0 }), atStart, new SampleScratch(1))).toThrow(
+      "no token can be sampled",
     );
   });
 });

@@ -28,7 +28,7 @@ describe.skipIf(webgpu.length === 0)("a batch", () => {
       const { model } = await randomModel(smallHfConfig, create, { ring });
       const alone = await Promise.all(prompts.map((prompt) => stateAfter(model, prompt)));
       const together = await Promise.all(prompts.map((prompt) => stateAfter(model, prompt)));
-      const batch = batchOf(model, together);
+      const batch = await batchOf(model, together);
       for (let t = 0; t < 6; t++) {
         const logits = await stepBatch(
           model,
@@ -52,10 +52,10 @@ describe.skipIf(webgpu.length === 0)("a batch", () => {
       const twins = await Promise.all(
         [a, b, c].map(async (state) => restoreState(model, await saveState(model, state))),
       );
-      const first = batchOf(model, [a, b]);
+      const first = await batchOf(model, [a, b]);
       await stepBatch(model, first, [1, 2]);
       await step(model, a, 3);
-      const second = batchOf(model, [b, c]);
+      const second = await batchOf(model, [b, c]);
       await stepBatch(model, second, [4, 5]);
       for (const [i, tokens] of [[1, 3], [2, 4], [5]].entries())
         for (const token of tokens) await step(model, twins[i], token);
@@ -67,7 +67,9 @@ describe.skipIf(webgpu.length === 0)("a batch", () => {
 
     test("its largest logits come alone, and are those of the whole rows", async () => {
       const { model } = await randomModel(smallHfConfig, create);
-      const [whole, largest] = [1, 2].map(() => batchOf(model, [createState(model), createState(model)]));
+      const [whole, largest] = await Promise.all(
+        [1, 2].map(() => batchOf(model, [createState(model), createState(model)])),
+      );
       const logits = await stepBatch(model, whole, [1, 2]);
       const { values, columns } = await stepBatchLargest(model, largest, [1, 2], 5);
       for (const [row, from] of [0, V].entries()) {
@@ -85,16 +87,16 @@ describe.skipIf(webgpu.length === 0)("a batch", () => {
     test("what can't be one is refused with a sentence", async () => {
       const { model } = await randomModel(smallHfConfig, create);
       const states = [1, 2].map(() => createState(model));
-      expect(() => batchOf(model, [states[0], states[0]])).toThrow(
+      await expect(batchOf(model, [states[0], states[0]])).rejects.toThrow(
         "one or more states of one layout, each of them once",
       );
-      expect(() =>
+      await expect(
         batchOf(
           model,
           Array.from({ length: 25 }, () => createState(model)),
         ),
-      ).toThrow("batch: expected at most 24 states, found 25");
-      const batch = batchOf(model, states);
+      ).rejects.toThrow("batch: expected at most 24 states, found 25");
+      const batch = await batchOf(model, states);
       await expect(stepBatch(model, batch, [1])).rejects.toThrow("tokens: expected one for each of 2 states, found 1");
       expect(states.map(({ position }) => position)).toStrictEqual([0, 0]);
     });
@@ -103,7 +105,9 @@ describe.skipIf(webgpu.length === 0)("a batch", () => {
 
 test("a backend that gains nothing says so", async () => {
   const { model } = await randomModel(smallHfConfig, backends[0].create);
-  expect(() => batchOf(model, [createState(model)])).toThrow("batch: reference computes one sequence at a time");
+  await expect(batchOf(model, [createState(model)])).rejects.toThrow(
+    "batch: reference computes one sequence at a time",
+  );
 });
 
 async function stateAfter(model: Model, prompt: readonly number[]) {

@@ -7,18 +7,28 @@ import { wasmPacker } from "../../shared/backend/wasm/packer.ts";
 import type { Gpu } from "../../shared/backend/webgpu/gpu.ts";
 import {
   DeviceLostError,
+  RefusedError,
   tryDevice,
   type WebGpuBackend,
-  type WebGpuDevice,
   type WebGpuOptions,
   webgpuBackend,
 } from "../../shared/backend/webgpu/index.ts";
 import type { LoadOptions } from "../../shared/checkpoint/load-weights.ts";
 import { type MatrixDTypes, matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
-import { absorb, createState, type Model, prefill, restoreState, saveState, step } from "../../shared/engine.ts";
+import {
+  absorb,
+  createState,
+  lastLogits,
+  type Model,
+  prefill,
+  restoreState,
+  saveState,
+  step,
+} from "../../shared/engine.ts";
 import { gpu } from "../backends.ts";
 import { type RandomModelOptions, randomModel, randomTokens, smallHfConfig } from "../model/random-model.ts";
 import { compare, kernelModules } from "../ops/conformance.ts";
+import { openDevice, overriding } from "./open-device.ts";
 
 const V = smallHfConfig.vocab_size;
 const tokens = randomTokens(40, V);
@@ -102,29 +112,96 @@ describe.skipIf(!gpu)("on a GPU", () => {
     },
   );
 
-  test("a command that the GPU refuses reaches whoever reads next", async () => {
+  // A prompt was only enqueued: progress ran to its end at once, and 100,000 tokens were 1,600 submissions that no cancel could stop.
+  test.each(["prefill in chunks", "logits of more tokens than a call takes"])(
+    "%s: two passes ahead of the GPU and no more",
+    async (way) => {
+      let [submitted, done] = [0, 0];
+      const ahead: number[] = [];
+      const opened = await openDevice(({ queue }) => ({
+        queue: overriding(queue, {
+          submit(commands) {
+            queue.submit(commands);
+            submitted++;
+          },
+          async onSubmittedWorkDone() {
+            const upTo = submitted;
+            ahead.push(upTo - done);
+            await queue.onSubmittedWorkDone();
+            done = upTo;
+            return undefined;
+          },
+        }),
+      }));
+      const { model } = await gpuModel({}, { maxTokens: 4 }, opened);
+      const state = createState(model);
+      await (way === "prefill in chunks"
+        ? prefill(model, state, tokens, { chunk: 4 })
+        : lastLogits(model, state, tokens));
+      expect(ahead).toHaveLength(tokens.length / 4 - 1);
+      expect(Math.max(...ahead)).toBe(2);
+    },
+  );
+
+  // It was "the GPU refused a command", for ever and to every conversation, and nothing said what to do.
+  test("a backend whose command was refused stops, and says how to go on", async () => {
     const { model, backend } = await gpuModel({});
     const state = createState(model);
     absorb(model, state, [1]);
+    const saved = await saveState(model, state);
     // A state of another device's.
-    const other = await openAnother();
+    const other = await openDevice();
     const foreign = createState((await gpuModel({}, {}, other)).model);
     absorb(model, foreign, [1]);
-    await expect(backend.readState(state)).rejects.toThrow("the GPU refused a command");
+    await expect(backend.readState(state)).rejects.toThrow(RefusedError);
+    await expect(step(model, state, 1)).rejects.toThrow(
+      /^the GPU refused a command \(.+\), and this backend is of no use any more: open a device anew, load the bundle into it and restore the last saved state$/,
+    );
+    expect(() => absorb(model, createState(model), [1])).toThrow(RefusedError);
+    await expect(backend.ready()).rejects.toMatchObject({ code: "gpu.refused" });
+
+    const { model: again } = await gpuModel({}, {}, await openDevice());
+    expect(await step(again, restoreState(again, saved), 1)).toBeInstanceOf(Float32Array);
   });
 
   describe("a lost device", () => {
     test("is told as such by a read that was waiting and by every later call", async () => {
-      const opened = await openAnother();
+      const opened = await openDevice();
       const { model } = await gpuModel({}, {}, opened);
       const state = createState(model);
       absorb(model, state, tokens.slice(0, 5));
       const waiting = step(model, state, 3);
       opened.device.destroy();
-      await expect(waiting.then(() => step(model, state, 4))).rejects.toThrow(DeviceLostError);
+      await expect(waiting).rejects.toThrow(DeviceLostError);
+      await expect(step(model, state, 4)).rejects.toThrow(DeviceLostError);
       await expect(saveState(model, state)).rejects.toThrow(
         /the GPU device was lost \(destroyed.*\): open a device anew, load the bundle into it and restore the last saved state/,
       );
+    });
+
+    // It was looked for once, a moment after the read had failed, and a GPU's process may take longer to tell.
+    test("is told as such also where it is told later than the failure of the read", async () => {
+      const opened = await openDevice(({ lost }) => ({
+        lost: lost.then((info) => new Promise((resolve) => void setTimeout(() => resolve(info), 100))),
+      }));
+      const { model } = await gpuModel({}, {}, opened);
+      const waiting = step(model, createState(model), 3);
+      opened.device.destroy();
+      await expect(waiting).rejects.toThrow(DeviceLostError);
+    });
+
+    test("ends a long prompt, which reads nothing until its end", async () => {
+      const opened = await openDevice();
+      const { model } = await gpuModel({}, {}, opened);
+      const seen: number[] = [];
+      const onProgress = (done: number) => {
+        seen.push(done);
+        if (done === 8) opened.device.destroy();
+      };
+      await expect(prefill(model, createState(model), tokens, { chunk: 4, onProgress })).rejects.toThrow(
+        DeviceLostError,
+      );
+      expect(Math.max(...seen)).toBeLessThan(tokens.length);
     });
 
     test("costs nothing but the tokens since the last saved state", async () => {
@@ -132,7 +209,7 @@ describe.skipIf(!gpu)("on a GPU", () => {
       const { model: steady } = await gpuModel({});
       const all = await prefill(steady, expected, tokens);
 
-      const opened = await openAnother();
+      const opened = await openDevice();
       const { model } = await gpuModel({}, {}, opened);
       const state = createState(model);
       absorb(model, state, tokens.slice(0, 20));
@@ -141,7 +218,7 @@ describe.skipIf(!gpu)("on a GPU", () => {
       opened.device.destroy();
       await expect(step(model, state, tokens[30])).rejects.toThrow(DeviceLostError);
 
-      const { model: again } = await gpuModel({}, {}, await openAnother());
+      const { model: again } = await gpuModel({}, {}, await openDevice());
       expect(await prefill(again, restoreState(again, saved), tokens.slice(20))).toStrictEqual(all);
     });
   });
@@ -151,12 +228,6 @@ describe.skipIf(!gpu)("on a GPU", () => {
 async function plainGpu(): Promise<Gpu> {
   const gpu = await nodeGpu();
   return { requestAdapter: (options) => gpu.requestAdapter(options) };
-}
-
-async function openAnother(): Promise<WebGpuDevice> {
-  const opened = await tryDevice(await nodeGpu(), loadKernelSources());
-  if (!opened) throw new Error("there was an adapter a moment ago");
-  return opened;
 }
 
 async function wasmModel(options: RandomModelOptions): Promise<Model> {

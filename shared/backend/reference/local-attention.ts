@@ -1,5 +1,4 @@
-import type { RingRegion } from "../../model/state-layout.ts";
-import type { HeadShape, State, Tensor } from "../backend.ts";
+import type { AttentionCall, Tensor } from "../backend.ts";
 import { openRing } from "./ring.ts";
 import { createTensor, dataOf } from "./tensor.ts";
 
@@ -8,16 +7,8 @@ import { createTensor, dataOf } from "./tensor.ts";
  * P = position + t and g = ⌊h · G / H⌋.  Sums run over p in ascending order, in f64.
  * Source: LocalAttentionBlock in recurrentgemma/torch/modules.py (its mask: k ≤ q and q − k ≤ window)
  */
-export function localAttention(
-  q: Tensor, // [T, H·K] after RoPE
-  k: Tensor, // [T, G·K] after RoPE
-  v: Tensor, // [T, G·K]
-  { heads, kvHeads, headDim }: HeadShape,
-  windowKeys: number,
-  state: State,
-  keys: RingRegion,
-  values: RingRegion,
-): Tensor {
+export function localAttention({ q, k, v, shape, windowKeys, state, keys, values }: AttentionCall): Tensor {
+  const { heads, kvHeads, headDim } = shape;
   const keyRing = openRing(state, keys);
   const valueRing = openRing(state, values);
   const qs = dataOf(q);

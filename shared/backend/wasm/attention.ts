@@ -1,7 +1,7 @@
 /** Local attention over the ring: gathers the window as dense rows, then one kernel call per kv head. */
 
 import type { RingDType, RingRegion } from "../../model/state-layout.ts";
-import type { HeadShape, State, Tensor } from "../backend.ts";
+import type { AttentionCall, State } from "../backend.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Counters } from "./matmul.ts";
 import type { KernelMemory } from "./memory.ts";
@@ -11,26 +11,15 @@ import { atOf } from "./tensor.ts";
 // The numbers of assembly/ring.ts.
 const ringDTypes = { f32: 0, f16: 1, i8: 2 } as const satisfies Record<RingDType, number>;
 
-export interface AttentionCall {
-  readonly q: Tensor;
-  readonly k: Tensor;
-  readonly v: Tensor;
-  readonly shape: HeadShape;
-  readonly windowKeys: number;
-  readonly state: State;
-  readonly keys: RingRegion;
-  readonly values: RingRegion;
-  readonly out: number;
-}
-
 export function attend(
   kernels: Kernels,
   memory: KernelMemory,
   slots: StateSlots,
   counters: Counters,
   call: AttentionCall,
+  out: number,
 ): void {
-  const { q, k, v, shape, windowKeys, state, out } = call;
+  const { q, k, v, shape, windowKeys, state } = call;
   const { heads, kvHeads, headDim: K } = shape;
   const T = q.rows;
   const { position } = state;

@@ -123,9 +123,9 @@ export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options
       kernels.rope(atOf(x), cos, sin, x.rows, x.columns / headDim, headDim, rotation.dims / 2);
       forgetQuantised(x);
     },
-    localAttention(q, k, v, shape, windowKeys, state, keys, values) {
-      const out = tensor(q.rows, q.columns);
-      attend(kernels, memory, slots, counters, { q, k, v, shape, windowKeys, state, keys, values, out: out.at });
+    localAttention(call) {
+      const out = tensor(call.q.rows, call.q.columns);
+      attend(kernels, memory, slots, counters, call, out.at);
       return out;
     },
     gatedProduct(activation, gate, x) {

@@ -1,25 +1,12 @@
 /** Local attention over the ring: round this call's keys and values, score, weigh, mix, store. */
 
-import type { RingRegion } from "../../model/state-layout.ts";
-import type { HeadShape, State, Tensor } from "../backend.ts";
+import type { AttentionCall, Tensor } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 import { type Commands, f32Word } from "./commands.ts";
 import { cover, coverElements, workgroups } from "./grid.ts";
 import { kernels, type Style } from "./kernels.ts";
 import { isBatch, positionsOf, type SequenceTable } from "./sequences.ts";
 import { atOf } from "./tensor.ts";
-
-export interface AttentionCall {
-  readonly q: Tensor;
-  readonly k: Tensor;
-  readonly v: Tensor;
-  readonly shape: HeadShape;
-  readonly windowKeys: number;
-  readonly state: State;
-  readonly keys: RingRegion;
-  readonly values: RingRegion;
-  readonly out: Tensor;
-}
 
 // Dimensions of a head that a workgroup takes (local-attention.workgroup.wgsl).
 const WORKGROUP_DIMS = 16;
@@ -30,14 +17,15 @@ export function attend(
   sequences: SequenceTable,
   style: Style,
   call: AttentionCall,
+  out: Tensor,
 ): void {
   const { q, k, v, shape, state, keys, values } = call;
   const { heads: H, kvHeads: G, headDim: K } = shape;
   const T = q.rows;
   const [W] = keys.rows.shape;
   const ring = kernels.ring[keys.rows.dtype][style];
-  const { group, base, table, position } = sequences.place(state, T, 5);
-  const groups = { state: group };
+  const { room, base, table, position } = sequences.place(state, T, 5);
+  const groups = { state: room };
   // Of keys, never more than any row sees.
   const windowKeys = Math.min(call.windowKeys, Math.max(...positionsOf(state, T)) + 1);
   const places = [keys.rows, keys.scales, values.rows, values.scales].map(
@@ -56,7 +44,7 @@ export function attend(
   const scores = arena.allocate(T * H * windowKeys);
   const totals = arena.allocate(T * H);
   const words = [
-    atOf(q), ownKeys, ownValues, atOf(call.out), scores, totals, ...places, T, H, G, K, W, windowKeys, table, position, f32Word(1 / Math.sqrt(K)),
+    atOf(q), ownKeys, ownValues, atOf(out), scores, totals, ...places, T, H, G, K, W, windowKeys, table, position, f32Word(1 / Math.sqrt(K)),
   ]; // biome-ignore format: a kernel's parameters
   commands.dispatch(ring.score, groups, cover(windowKeys, H, T), words);
   const isShared = style === "workgroups";

@@ -4,9 +4,11 @@
  */
 
 import { AerieError } from "../../errors.ts";
-import { DeviceLostError, type WebGpuDevice } from "./device.ts";
+import { throwIfLost, type WebGpuDevice } from "./device.ts";
+import type { Faults } from "./faults.ts";
 import { type GpuBuffer, type GpuCommandEncoder, type GpuComputePass, usage } from "./gpu.ts";
 import type { Kernel } from "./kernels.ts";
+import type { Lent, Memory, Room } from "./memory.ts";
 
 /** Counts since the backend was made. */
 export interface Counters {
@@ -19,14 +21,12 @@ export interface Counters {
 /** The bind groups of a dispatch; what it leaves out stays as it is. */
 export interface Groups {
   readonly weight?: object;
-  readonly state?: object;
+  readonly state?: Room;
 }
 
 const SLOT_BYTES = 256; // every device takes uniform offsets at multiples of this
 const SLOTS = 1024;
 const SLOT_WORDS = SLOT_BYTES / 4;
-
-const SCOPES = ["validation", "out-of-memory", "internal"] as const;
 
 const scratch = new DataView(new ArrayBuffer(4));
 
@@ -40,7 +40,10 @@ export class Commands {
   readonly counters: Counters = { dispatches: 0, commands: 0, submissions: 0 };
   /** Changes with every submission: what was uploaded before is no longer there. */
   epoch = 0;
+  /** The states that the open scope has worked on: what it reads is worth no more than they are. */
+  subjects: readonly Lent[] = [];
   readonly #opened: WebGpuDevice;
+  readonly #faults: Faults;
   readonly #params: GpuBuffer;
   readonly #paramWords = new Uint32Array(SLOTS * SLOT_WORDS);
   readonly #offsets = Uint32Array.from({ length: SLOTS }, (_, slot) => slot * SLOT_BYTES);
@@ -50,7 +53,8 @@ export class Commands {
   readonly #noWeight: object;
   readonly #noState: object;
   readonly #quantised: object;
-  #failure: Promise<string | null> = Promise.resolve(null);
+  /** The state that what is recorded now is about. */
+  #subject: Lent | null = null;
   #slot = 0;
   #uploadTop = 0;
   #encoder: GpuCommandEncoder | null = null;
@@ -62,36 +66,25 @@ export class Commands {
   /** `uploadWords`: room for what the verbs of one call upload. */
   constructor(
     opened: WebGpuDevice,
+    faults: Faults,
+    memory: Memory,
     buffers: { readonly arena: GpuBuffer; readonly quantised: GpuBuffer },
     uploadWords: number,
   ) {
     this.#opened = opened;
-    const { device, pipelines } = opened;
-    const { layouts } = pipelines;
-    this.#params = device.createBuffer({ size: SLOTS * SLOT_BYTES, usage: usage.uniform | usage.copyTarget });
+    this.#faults = faults;
+    const create = (what: string, bytes: number, flags: number) =>
+      memory.buffer({ what, bytes, usage: flags, advice: "close other programs that use it" });
+    this.#params = create("parameters", SLOTS * SLOT_BYTES, usage.uniform | usage.copyTarget);
     this.#uploadWords = new Uint32Array(uploadWords);
-    this.#uploads = device.createBuffer({ size: 4 * uploadWords, usage: usage.storage | usage.copyTarget });
-    const nothing = device.createBuffer({ size: 16, usage: usage.storage });
-    this.#base = device.createBindGroup({
-      layout: layouts.base,
-      entries: [
-        { binding: 0, resource: { buffer: this.#params, size: SLOT_BYTES } },
-        { binding: 1, resource: { buffer: buffers.arena } },
-        { binding: 2, resource: { buffer: this.#uploads } },
-      ],
-    });
-    this.#noWeight = device.createBindGroup({
-      layout: layouts.weight,
-      entries: [0, 1, 2].map((binding) => ({ binding, resource: { buffer: nothing } })),
-    });
-    this.#noState = device.createBindGroup({
-      layout: layouts.state,
-      entries: [{ binding: 0, resource: { buffer: device.createBuffer({ size: 16, usage: usage.storage }) } }],
-    });
-    this.#quantised = device.createBindGroup({
-      layout: layouts.quantised,
-      entries: [{ binding: 0, resource: { buffer: buffers.quantised } }],
-    });
+    this.#uploads = create("token ids and angles", 4 * uploadWords, usage.storage | usage.copyTarget);
+    const nothing = create("what a kernel leaves out", 16, usage.storage);
+    const noState = create("what a kernel leaves out", 16, usage.storage);
+    const params = { buffer: this.#params, size: SLOT_BYTES };
+    this.#base = memory.group("base", [params, { buffer: buffers.arena }, { buffer: this.#uploads }]);
+    this.#noWeight = memory.group("weight", [{ buffer: nothing }, { buffer: nothing }, { buffer: nothing }]);
+    this.#noState = memory.group("state", [{ buffer: noState }]);
+    this.#quantised = memory.group("quantised", [{ buffer: buffers.quantised }]);
   }
 
   /** Records one dispatch of x × y × z workgroups. `words` are the kernel's `Params`, in order. */
@@ -109,7 +102,8 @@ export class Commands {
       this.#pipeline = pipeline;
       this.counters.commands++;
     }
-    const { weight = this.#noWeight, state = this.#noState } = groups;
+    const { weight = this.#noWeight } = groups;
+    const state = groups.state?.group ?? this.#noState;
     if (weight !== this.#weight) {
       pass.setBindGroup(1, weight);
       this.#weight = weight;
@@ -152,20 +146,55 @@ export class Commands {
     this.#openEncoder().copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
   }
 
-  /** Hands everything that was recorded to the GPU. */
-  submit(): void {
-    if (!this.#encoder) return;
-    const { device } = this.#opened;
+  /** Hands over what `record` records, at its end, and forgets what states that was about. */
+  scope<Result>(record: () => Result): Result {
+    const [subject, subjects] = [this.#subject, this.subjects];
+    try {
+      return record();
+    } finally {
+      this.submit();
+      this.#subject = subject;
+      this.subjects = subjects;
+    }
+  }
+
+  /**
+   * Says what state is worked on from here on, before anything that must not be torn apart. No submission is about two: if one is
+   * refused for want of its state, no other state is spoilt.
+   */
+  on(subject: Lent): void {
+    if (this.#subject === subject) return;
+    if (this.#subject) this.submit();
+    this.#subject = subject;
+    if (!this.subjects.includes(subject)) this.subjects = [...this.subjects, subject];
+  }
+
+  /** Writes after all that was recorded. */
+  write(to: GpuBuffer, offset: number, bytes: Uint8Array): void {
+    this.submit();
+    this.#watch(() => this.#opened.device.queue.writeBuffer(to, offset, bytes), null);
+  }
+
+  /** Waits until the GPU has done everything that was recorded. */
+  async settled(): Promise<void> {
+    this.submit();
+    await this.#opened.device.queue.onSubmittedWorkDone().catch(() => undefined); // a lost device is told here, or by the next read
+    throwIfLost(this.#opened);
+    await this.#faults.check();
+  }
+
+  /** Hands everything that was recorded to the GPU. `staging`: a buffer that it copies to. */
+  submit(staging: Lent | null = null): void {
+    const encoder = this.#encoder;
+    if (!encoder) return;
+    const { queue } = this.#opened.device;
     this.#endPass();
-    // Without scopes a refused command is dropped and its results are zeros.
-    for (const filter of SCOPES) device.pushErrorScope(filter);
-    if (this.#slot > 0) device.queue.writeBuffer(this.#params, 0, this.#paramWords, 0, this.#slot * SLOT_WORDS);
-    if (this.#uploadTop > 0) device.queue.writeBuffer(this.#uploads, 0, this.#uploadWords, 0, this.#uploadTop);
-    device.queue.submit([this.#encoder.finish()]);
-    const errors = SCOPES.map(() => device.popErrorScope().catch(() => null)); // a lost device is told by the read
-    this.#failure = Promise.all([this.#failure, ...errors]).then(
-      ([before, ...found]) => before ?? found.find((error) => error !== null)?.message ?? null,
-    );
+    // Unwatched, a refused command is dropped and its results are zeros.
+    this.#watch(() => {
+      if (this.#slot > 0) queue.writeBuffer(this.#params, 0, this.#paramWords, 0, this.#slot * SLOT_WORDS);
+      if (this.#uploadTop > 0) queue.writeBuffer(this.#uploads, 0, this.#uploadWords, 0, this.#uploadTop);
+      queue.submit([encoder.finish()]);
+    }, staging);
     this.#encoder = null;
     this.#slot = 0;
     this.#uploadTop = 0;
@@ -173,15 +202,16 @@ export class Commands {
     this.counters.submissions++;
   }
 
-  /** Throws what the error scopes of earlier submissions caught. */
-  async check(): Promise<void> {
-    const failure = await this.#failure;
-    if (failure !== null) throw new AerieError("gpu.invalid", `the GPU refused a command: ${failure}`);
+  #watch(act: () => void, staging: Lent | null): void {
+    this.#faults.watch(
+      act,
+      [this.#subject, staging].filter((lent) => lent !== null),
+    );
   }
 
   #openEncoder(): GpuCommandEncoder {
-    const reason = this.#opened.lossReason();
-    if (reason !== null) throw new DeviceLostError(reason);
+    throwIfLost(this.#opened);
+    this.#faults.throwKnown();
     this.#encoder ??= this.#opened.device.createCommandEncoder();
     return this.#encoder;
   }

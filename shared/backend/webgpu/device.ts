@@ -41,6 +41,12 @@ export async function tryDevice(gpu: Gpu, sources: KernelSources): Promise<WebGp
   };
 }
 
+/** Throws if the device is gone, as far as is known. */
+export function throwIfLost(opened: WebGpuDevice, cause?: unknown): void {
+  const reason = opened.lossReason();
+  if (reason !== null) throw new DeviceLostError(reason, { cause });
+}
+
 function nameOf({ info }: GpuAdapter): string {
   const { vendor, architecture, device, description } = info;
   return [vendor, architecture, description || device].filter((part) => part !== "").join(" ");

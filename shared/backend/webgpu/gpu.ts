@@ -68,6 +68,7 @@ export interface ComputePipelineDescriptor {
 
 export interface GpuQueue {
   submit(commands: readonly object[]): void;
+  onSubmittedWorkDone(): Promise<undefined>;
   writeBuffer(buffer: GpuBuffer, offset: number, data: ArrayBufferView, dataOffset?: number, size?: number): void;
 }
 

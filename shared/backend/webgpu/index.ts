@@ -7,22 +7,25 @@
  *     await backend.ready((done, total) => …);                    // optional: waits for the pipelines, which compile meanwhile
  *
  * `sources` is build/kernels/wgsl.json, the text of every kernel: `npm run build` makes it, and every host can import JSON.
- * `tryDevice` runs on a page and in a Web Worker alike. A lost device throws `DeviceLostError` from whatever is called next.
+ * `tryDevice` runs on a page and in a Web Worker alike. From a lost device whatever is called next throws `DeviceLostError`, and
+ * `RefusedError` once it has refused a command.
  */
 
 import { AerieError } from "../../errors.ts";
 import type { WeightRole } from "../../model/weight-table.ts";
-import type { Backend, BackendNeeds } from "../backend.ts";
+import type { Backend, BackendNeeds, State } from "../backend.ts";
 import type { WeightDType } from "../packed.ts";
 import { Angles } from "./angles.ts";
 import { Arena } from "./arena.ts";
 import { attend } from "./attention.ts";
 import { Commands, type Counters, f32Word } from "./commands.ts";
 import type { WebGpuDevice } from "./device.ts";
-import { type GpuBuffer, usage } from "./gpu.ts";
+import { Faults } from "./faults.ts";
+import type { GpuBuffer } from "./gpu.ts";
 import { cover, coverElements, workgroups } from "./grid.ts";
 import { kernels, type Style } from "./kernels.ts";
 import { LargestOf } from "./largest.ts";
+import { Memory } from "./memory.ts";
 import { Products } from "./products.ts";
 import { Readback } from "./readback.ts";
 import { isBatch, positionsOf, SequenceTable } from "./sequences.ts";
@@ -32,6 +35,7 @@ import { atOf, forgetQuantised, type WebGpuTensor } from "./tensor.ts";
 import { partsOf, type WebGpuWeight, weightGroup, weightWriter } from "./weights.ts";
 
 export { DeviceLostError, tryDevice, type WebGpuDevice } from "./device.ts";
+export { RefusedError } from "./faults.ts";
 export type { Style } from "./kernels.ts";
 export type { KernelSources } from "./pipelines.ts";
 
@@ -45,8 +49,15 @@ export interface WebGpuOptions {
 }
 
 export interface WebGpuBackend extends Backend {
-  /** Waits until the pipelines for the weights and rings seen so far are compiled. Without it, the first call compiles. */
+  /**
+   * Waits until the weights have their room and the pipelines for them and for the rings are compiled. Without it, the first call
+   * compiles, and what it reads is a `gpu.memory` where there is no room.
+   */
   ready(onProgress?: (done: number, total: number) => unknown): Promise<void>;
+  /** Gives back a state's memory at once, or that of all states of a batch. */
+  release(state: State): void;
+  /** Gives back all memory but that of states. What is computed or read afterwards throws `gpu.closed`. */
+  close(): void;
   /** Counts since the backend was made. */
   readonly counters: Readonly<Counters>;
   /** Of all weights together, as announced. */
@@ -60,15 +71,17 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
   const { style = opened.isSoftware ? "threads" : "workgroups" } = options;
   checkHeads(needs);
   const sizes = arenaSizes(config, maxTokens);
+  const faults = new Faults(device);
+  const memory = new Memory(opened, faults);
   const numbers = new Arena(sizes.numbers, "activations");
   const vectors = new Arena(sizes.vectors, "int8 activations");
   const arena = createBuffer(4 * sizes.numbers);
   const quantised = createBuffer(16 * sizes.vectors);
-  const commands = new Commands(opened, { arena, quantised }, sizes.uploads);
-  const readback = new Readback(opened, commands);
-  const products = new Products(opened, commands, vectors, style);
+  const commands = new Commands(opened, faults, memory, { arena, quantised }, sizes.uploads);
+  const readback = new Readback(opened, faults, memory, commands);
+  const products = new Products(memory, commands, vectors, style);
   const angles = new Angles(commands);
-  const states = new States(opened, commands, readback);
+  const states = new States(opened, memory, commands, readback);
   const sequences = new SequenceTable(commands);
   const largest = new LargestOf(commands, readback, numbers, arena);
   let depth = 0;
@@ -86,7 +99,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
         "gpu.limits",
         `${maxTokens} tokens a call take ${bytes} bytes of activations, and this GPU binds at most ${device.limits.maxStorageBufferBindingSize}: ask for fewer`,
       );
-    return device.createBuffer({ size: bytes, usage: usage.storage | usage.copySource | usage.copyTarget });
+    return memory.buffer({ bytes, what: `activations of ${maxTokens} tokens a call`, advice: "ask for fewer" });
   }
 
   function tensor(rows: number, columns: number): WebGpuTensor {
@@ -98,16 +111,26 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     maxTokens,
     counters: commands.counters,
     weightBytes: needs.weightBytes,
-    ready: (onProgress) => pipelines.ready(onProgress),
+    async ready(onProgress) {
+      await faults.check();
+      await pipelines.ready(onProgress);
+    },
+
+    close() {
+      faults.stop(new AerieError("gpu.closed", "this backend was closed: open another"));
+      readback.close();
+      memory.close();
+    },
 
     weight(role: WeightRole, shape: readonly number[], dtype: WeightDType) {
+      faults.throwKnown(); // there is no room for those before it
       if (role === "embedding") pipelines.begin([kernels.embed[dtype]]);
       if (role === "embedding" || role === "matrix" || role === "gate") {
         const { one, several } = kernels.matmul[dtype][style];
         pipelines.begin([one, several]);
         if (dtype === "rg8" || dtype === "rg4") pipelines.begin([kernels.activations[dtype][style]]);
       }
-      return weightWriter(opened, role, shape, dtype, bindingBytes);
+      return weightWriter(opened, faults, memory, role, shape, dtype, bindingBytes);
     },
 
     createState: (layout) => states.create(layout),
@@ -116,18 +139,20 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       states.write(state, bytes);
       state.position = position;
     },
+    release: (state) => states.release(state),
     batch: (members) => states.batch(members),
+
+    settled: () => commands.settled(),
 
     scope(body) {
       const tops = [numbers.top, vectors.top] as const;
       depth++;
       try {
-        return body();
+        return depth === 1 ? commands.scope(body) : body();
       } finally {
         numbers.releaseTo(tops[0]);
         products.releaseTo(tops[1]);
-        // A call that reads nothing is handed over at its end, so that the GPU does not wait for the next one.
-        if (--depth === 0) commands.submit();
+        depth--;
       }
     },
     read(x, into = new Float32Array(x.rows * x.columns)) {
@@ -153,7 +178,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       for (const [index, { firstRow, rows }] of partsOf(table).entries())
         commands.dispatch(
           kernels.embed[dtype],
-          { weight: weightGroup(opened, table, index, null) },
+          { weight: weightGroup(memory, table, index, null) },
           cover(x.columns, x.rows),
           [ids, x.at, x.rows, x.columns, firstRow, rows, scalesAt + firstRow, f32Word(scale)],
         );
@@ -161,7 +186,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     },
     rmsNorm(x, w, eps) {
       const y = tensor(x.rows, x.columns);
-      const groups = { weight: weightGroup(opened, w, 0, null) };
+      const groups = { weight: weightGroup(memory, w, 0, null) };
       const grid = style === "threads" ? cover(x.rows) : workgroups(x.rows);
       commands.dispatch(rmsNorm, groups, grid, [atOf(x), y.at, x.rows, x.columns, f32Word(eps)]);
       return y;
@@ -178,16 +203,16 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     },
     conv1d(x, w, b, state, taps) {
       const y = tensor(x.rows, x.columns);
-      const { group, base, table, position } = sequences.place(state, x.rows, 1);
-      const groups = { weight: weightGroup(opened, w, 0, b), state: group };
+      const { room, base, table, position } = sequences.place(state, x.rows, 1);
+      const groups = { weight: weightGroup(memory, w, 0, b), state: room };
       const words = [atOf(x), y.at, base + taps.offsetBytes / 4, x.rows, x.columns, w.shape[0], table, position];
       commands.dispatch(conv1d, groups, cover(x.columns, isBatch(state) ? x.rows : 1), words);
       return y;
     },
     rgLru(x, inputGate, recurrenceGate, decay, state, h) {
       const y = tensor(x.rows, x.columns);
-      const { group, base, table, position } = sequences.place(state, x.rows, 1);
-      const groups = { weight: weightGroup(opened, decay, 0, null), state: group };
+      const { room, base, table, position } = sequences.place(state, x.rows, 1);
+      const groups = { weight: weightGroup(memory, decay, 0, null), state: room };
       const gates = [atOf(inputGate), atOf(recurrenceGate)];
       const words = [atOf(x), ...gates, y.at, base + h.offsetBytes / 4, x.rows, x.columns, table, position];
       commands.dispatch(rgLru, groups, cover(x.columns, isBatch(state) ? x.rows : 1), words);
@@ -201,9 +226,9 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
       commands.dispatch(rope, {}, grid, [atOf(x), place, x.rows, x.columns, headDim, half]);
       forgetQuantised(x);
     },
-    localAttention(q, k, v, shape, windowKeys, state, keys, values) {
-      const out = tensor(q.rows, q.columns);
-      attend(commands, numbers, sequences, style, { q, k, v, shape, windowKeys, state, keys, values, out });
+    localAttention(call) {
+      const out = tensor(call.q.rows, call.q.columns);
+      attend(commands, numbers, sequences, style, call, out);
       return out;
     },
     gatedProduct(activation, gate, x) {

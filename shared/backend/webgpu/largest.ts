@@ -1,6 +1,6 @@
 /** The largest numbers of each row, so that a quarter of a million logits stay where they are. */
 
-import type { Largest, Tensor } from "../backend.ts";
+import { type Largest, NO_COLUMN, type Tensor } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 import type { Commands } from "./commands.ts";
 import type { GpuBuffer } from "./gpu.ts";
@@ -9,6 +9,8 @@ import type { Readback } from "./readback.ts";
 import { atOf } from "./tensor.ts";
 
 const NUMBERED = 0xffffffff;
+// What the kernel has in the place of -Infinity.
+const LEAST = Math.fround(-3.4028234e38);
 
 export class LargestOf {
   readonly #commands: Commands;
@@ -37,9 +39,13 @@ export class LargestOf {
     }
     this.#numbers.releaseTo(top);
     const size = rows * count;
-    return this.#readback.read(this.#arena, 4 * values, 8 * size, (bytes) => ({
-      values: new Float32Array(bytes, 0, size).slice(),
-      columns: Uint32Array.from(new Float32Array(bytes, 4 * size, size)),
-    }));
+    return this.#readback.read(this.#arena, 4 * values, 8 * size, (bytes) => {
+      const columns = Uint32Array.from(new Float32Array(bytes, 4 * size, size));
+      const numbers = new Float32Array(bytes, 0, size).map((number, at) => {
+        if (columns[at] === NO_COLUMN) return Number.NaN;
+        return number === LEAST ? Number.NEGATIVE_INFINITY : number;
+      });
+      return { values: numbers, columns };
+    });
   }
 }

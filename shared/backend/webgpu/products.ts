@@ -4,9 +4,9 @@ import type { Tensor, Weight } from "../backend.ts";
 import { ACTIVATION_GROUP, BLOCK_COLUMNS, TILE_ROWS } from "../packed.ts";
 import type { Arena } from "./arena.ts";
 import type { Commands } from "./commands.ts";
-import type { WebGpuDevice } from "./device.ts";
 import { cover, coverElements, workgroups } from "./grid.ts";
 import { kernels, type Style } from "./kernels.ts";
+import type { Memory } from "./memory.ts";
 import { atOf, type Quantised, type WebGpuTensor } from "./tensor.ts";
 import { type WebGpuWeight, weightGroup } from "./weights.ts";
 
@@ -14,15 +14,15 @@ import { type WebGpuWeight, weightGroup } from "./weights.ts";
 const BLOCK_VECTORS = 3;
 
 export class Products {
-  readonly #opened: WebGpuDevice;
+  readonly #memory: Memory;
   readonly #commands: Commands;
   readonly #quantised: Arena;
   readonly #style: Style;
   /** What lies in the buffer of int8 activations now, in its order. */
   readonly #live: Quantised[] = [];
 
-  constructor(opened: WebGpuDevice, commands: Commands, quantised: Arena, style: Style) {
-    this.#opened = opened;
+  constructor(memory: Memory, commands: Commands, quantised: Arena, style: Style) {
+    this.#memory = memory;
     this.#commands = commands;
     this.#quantised = quantised;
     this.#style = style;
@@ -38,7 +38,7 @@ export class Products {
     const quantised = dtype === "rg8" || dtype === "rg4" ? this.#quantise(x, N, dtype) : null;
     const blocks = Math.ceil(N / BLOCK_COLUMNS);
     for (const [index, part] of parts.entries()) {
-      const groups = { weight: weightGroup(this.#opened, w, index, bias) };
+      const groups = { weight: weightGroup(this.#memory, w, index, bias) };
       const grid =
         this.#style === "threads"
           ? cover(Math.ceil(part.rows / 4), tokenTiles, matrices)

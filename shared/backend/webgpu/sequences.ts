@@ -6,7 +6,8 @@
 import { AerieError } from "../../errors.ts";
 import type { State, StateBatch } from "../backend.ts";
 import type { Commands } from "./commands.ts";
-import type { WebGpuState } from "./tensor.ts";
+import type { Room } from "./memory.ts";
+import { roomOf, type WebGpuState } from "./tensor.ts";
 
 export interface WebGpuBatch extends StateBatch {
   readonly states: readonly WebGpuState[];
@@ -14,9 +15,9 @@ export interface WebGpuBatch extends StateBatch {
 
 export const isBatch = (state: State): state is WebGpuBatch => "states" in state;
 
-/** What dispatches on a state need: the bind group, what is added to a region's place in it, and sequences.wgsl's two parameters. */
+/** What dispatches on a state need: the room it lies in, what is added to a region's place in it, and sequences.wgsl's two parameters. */
 export interface Sequences {
-  readonly group: object;
+  readonly room: Room;
   readonly base: number;
   readonly table: number;
   readonly position: number;
@@ -37,17 +38,21 @@ export class SequenceTable {
 
   /** For as many dispatches as follow at once. */
   place(state: State, rows: number, dispatches: number): Sequences {
-    this.#commands.reserve(dispatches, 0);
     if (!isBatch(state)) {
-      const { group, base, position } = state as WebGpuState;
-      return { group, base, table: NO_TABLE, position };
+      const { base, position } = state as WebGpuState;
+      const room = roomOf(state as WebGpuState);
+      this.#commands.on(room);
+      this.#commands.reserve(dispatches, 0);
+      return { room, base, table: NO_TABLE, position };
     }
     const { states } = state;
     if (states.length !== rows)
       throw new AerieError("batch", `a batch of ${states.length} states takes as many rows, found ${rows}`);
-    const [{ buffer, group }] = states;
-    if (states.some((member) => member.buffer !== buffer))
+    const room = roomOf(states[0]);
+    if (states.some((member) => roomOf(member) !== room))
       throw new AerieError("batch", "a state of this batch has been put into another one since: make the batch anew");
+    this.#commands.on(room);
+    this.#commands.reserve(dispatches, 0);
     const positions = states.map(({ position }) => position);
     const isThere =
       this.#batch === state &&
@@ -62,7 +67,7 @@ export class SequenceTable {
       this.#positions = positions;
       this.#epoch = this.#commands.epoch;
     }
-    return { group, base: 0, table: this.#at, position: 0 };
+    return { room, base: 0, table: this.#at, position: 0 };
   }
 }
 

@@ -1,8 +1,9 @@
 /** What the opaque handles are in this backend: places in the arena, and buffers. */
 
+import { AerieError } from "../../errors.ts";
 import type { StateLayout } from "../../model/state-layout.ts";
 import type { State, Tensor } from "../backend.ts";
-import type { GpuBuffer } from "./gpu.ts";
+import type { Room } from "./memory.ts";
 
 export interface WebGpuTensor extends Tensor {
   /** Of its first number in the arena. */
@@ -23,13 +24,18 @@ export interface Quantised {
 
 export interface WebGpuState extends State {
   readonly layout: StateLayout;
-  buffer: GpuBuffer;
-  group: object;
-  /** Where it begins in its buffer, in words. */
+  /** null: it was released. */
+  room: Room | null;
+  /** Where it begins in its room, in words. */
   base: number;
 }
 
 export const atOf = (x: Tensor): number => (x as WebGpuTensor).at;
+
+export function roomOf({ room }: WebGpuState): Room {
+  if (room) return room;
+  throw new AerieError("state.released", "a state was used after its release: restore it from a saved one");
+}
 
 /** For verbs that change x in place: no int8 form stands for its numbers any more. */
 export function forgetQuantised(x: Tensor): void {

@@ -8,7 +8,9 @@ import type { WeightRole } from "../../model/weight-table.ts";
 import type { Weight, WeightWriter } from "../backend.ts";
 import { isMatrix, matrixShape, packedBytes, TILE_ROWS, tilesBytes, type WeightDType } from "../packed.ts";
 import type { WebGpuDevice } from "./device.ts";
+import type { Faults } from "./faults.ts";
 import { type GpuBuffer, usage } from "./gpu.ts";
+import type { Memory } from "./memory.ts";
 
 export interface WebGpuWeight extends Weight {
   readonly dtype: WeightDType;
@@ -37,19 +39,13 @@ const MOST_TILES = 65_535;
 export const partsOf = (w: Weight): readonly WeightPart[] => (w as WebGpuWeight).parts;
 
 /** The bind group of one part of a weight, with the bias that goes with it. */
-export function weightGroup({ device, pipelines }: WebGpuDevice, w: Weight, part: number, bias: Weight | null): object {
+export function weightGroup(memory: Memory, w: Weight, part: number, bias: Weight | null): object {
   const { parts, scales, groups } = w as WebGpuWeight;
   const biasBuffer = bias && partsOf(bias)[0].buffer;
   let made = groups.get(biasBuffer);
   if (!made) {
     made = parts.map(({ buffer }) =>
-      device.createBindGroup({
-        layout: pipelines.layouts.weight,
-        entries: [buffer, scales, biasBuffer ?? buffer].map((bound, binding) => ({
-          binding,
-          resource: { buffer: bound },
-        })),
-      }),
+      memory.group("weight", [{ buffer }, { buffer: scales }, { buffer: biasBuffer ?? buffer }]),
     );
     groups.set(biasBuffer, made);
   }
@@ -58,6 +54,8 @@ export function weightGroup({ device, pipelines }: WebGpuDevice, w: Weight, part
 
 export function weightWriter(
   { device }: WebGpuDevice,
+  faults: Faults,
+  memory: Memory,
   role: WeightRole,
   shape: readonly number[],
   dtype: WeightDType,
@@ -88,13 +86,17 @@ export function weightWriter(
     const size = isLast ? bytes - start : tilesPerPart * tileBytes;
     starts.push(start);
     parts.push({
-      // Kernels read whole vec4u.
-      buffer: device.createBuffer({ size: Math.ceil(size / 16) * 16, usage: usage.storage | usage.copyTarget }),
+      buffer: memory.buffer({
+        bytes: Math.ceil(size / 16) * 16, // kernels read whole vec4u
+        usage: usage.storage | usage.copyTarget,
+        what: `a weight of ${shape.join("×")} in ${dtype}`,
+        advice: "close other programs that use it, take weights of fewer bits (rg4), or another backend",
+      }),
       firstRow: tile * TILE_ROWS,
       rows: isLast ? rows - tile * TILE_ROWS : tilesPerPart * TILE_ROWS,
     });
   }
-  const writer = new PartWriter(device, parts, starts, bytes);
+  const writer = new PartWriter(device, faults, parts, starts, bytes);
   return {
     write: (piece) => writer.write(piece),
     finish(): WebGpuWeight {
@@ -118,14 +120,22 @@ export function weightWriter(
 /** Bytes in order, in pieces of any length, to buffers that take whole words. */
 class PartWriter {
   readonly #device: WebGpuDevice["device"];
+  readonly #faults: Faults;
   readonly #parts: readonly WeightPart[];
   readonly #starts: readonly number[];
   readonly #bytes: number;
   readonly #odd = new Uint8Array(4); // the bytes of a word that is not complete yet
   #written = 0;
 
-  constructor(device: WebGpuDevice["device"], parts: readonly WeightPart[], starts: readonly number[], bytes: number) {
+  constructor(
+    device: WebGpuDevice["device"],
+    faults: Faults,
+    parts: readonly WeightPart[],
+    starts: readonly number[],
+    bytes: number,
+  ) {
     this.#device = device;
+    this.#faults = faults;
     this.#parts = parts;
     this.#starts = starts;
     this.#bytes = bytes;
@@ -156,7 +166,9 @@ class PartWriter {
       const end = this.#starts[index + 1] ?? this.#bytes;
       const [from, to] = [Math.max(at, start), Math.min(at + bytes.length, end)];
       if (from >= to) continue;
-      this.#device.queue.writeBuffer(this.#parts[index].buffer, from - start, bytes.subarray(from - at, to - at));
+      this.#faults.watch(() =>
+        this.#device.queue.writeBuffer(this.#parts[index].buffer, from - start, bytes.subarray(from - at, to - at)),
+      );
     }
   }
 }

@@ -6,6 +6,7 @@ var<workgroup> sums: array<i32, 64>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let groups = (p.columns + 255u) / 256u;
   let row = workgroupIndex(group) / groups;
+  if (row >= p.rows) { return; }
   let start = workgroupIndex(group) % groups * 256u;
   let x = p.x + row * p.columns;
   var numbers: vec4f;

@@ -4,6 +4,7 @@
 @compute @workgroup_size(THREADS)
 fn weighKeys(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = workgroupIndex(group);
+  if (row >= p.T * p.H) { return; }
   let t = row / p.H;
   let count = positionOf(t) + 1u - oldest(t);
   let scores = p.scores + row * p.windowKeys;

@@ -28,6 +28,7 @@ fn element(id: vec3u) -> u32 {
   return id.y * GRID_WIDTH + id.x;
 }
 
+// It may be beyond the last: all of a workgroup return together then, since barriers may come.
 fn workgroupIndex(group: vec3u) -> u32 {
   return group.y * (GRID_WIDTH / 64u) + group.x;
 }

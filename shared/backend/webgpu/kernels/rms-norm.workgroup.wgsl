@@ -12,6 +12,7 @@ struct Params {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = workgroupIndex(group);
+  if (row >= p.T) { return; }
   let x = p.x + row * p.D;
   let y = p.y + row * p.D;
   var squares = 0f;
