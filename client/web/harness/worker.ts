@@ -38,14 +38,14 @@ async function load({ origin, model, apiKey, backend }: LoadRequest, signal: Abo
   loaded = null;
   let fetchedBytes = 0;
   let fetchingBytes = 0; // by the download in progress: a repair is another one
-  let isOffline = false;
+  let stale: LoadResult["stale"] = null;
   let readyAt = performance.now();
   const onProgress = (progress: LoadProgress) => {
     if (progress.kind === "download") fetchingBytes = progress.fetchedBytes;
     if (progress.kind === "ready") {
       fetchedBytes += fetchingBytes;
       fetchingBytes = 0;
-      isOffline = progress.isOffline;
+      stale = progress.stale;
       readyAt = performance.now();
     }
     say({ type: "progress", progress });
@@ -57,7 +57,7 @@ async function load({ origin, model, apiKey, backend }: LoadRequest, signal: Abo
     model,
     digest: loaded.digest,
     weightBytes: loaded.weightBytes,
-    isOffline,
+    stale,
     fetchedBytes,
     loadMs: performance.now() - readyAt,
   };
