@@ -6,6 +6,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 
 /** One download of a file of a bundle. */
 export interface Served {
@@ -32,6 +33,8 @@ export class Link {
   refusal: { readonly path: RegExp; readonly status: number } | null = null;
   /** Asks the server for another path: what was deployed in the place of this one. */
   rewrite: ((path: string) => string) | null = null;
+  /** JavaScript that runs in the page's worker before its own: how a browser is given what it has not, or loses what it has. */
+  workerPrelude = "";
   /** Cuts the connection in the middle of a manifest. */
   cutsManifests = false;
   /** Settles once the browser has stored so many bytes of weights: what it has received and not read is lost when a connection breaks. */
@@ -83,12 +86,17 @@ export class Link {
       outgoing.writeHead(this.refusal.status).end();
       return;
     }
-    const headers = { ...incoming.headers };
+    const { "accept-encoding": _, ...headers } = incoming.headers; // bytes as they are
     if (!this.knowsRanges) delete headers.range;
     const target = `${this.#target}${this.rewrite?.(path) ?? path}`;
     const onward = request(target, { method: incoming.method ?? "GET", headers });
     incoming.pipe(onward);
     const [answer] = (await once(onward, "response")) as [IncomingMessage];
+    if (/\/assets\/worker-[^/]+\.js$/.test(path)) {
+      const { "content-length": _, ...sent } = answer.headers;
+      outgoing.writeHead(answer.statusCode ?? 500, sent).end(`${this.workerPrelude}\n${await text(answer)}`);
+      return;
+    }
     outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
     if (this.cutsManifests && path.endsWith("/bundle/manifest.json")) {
       const [chunk] = (await once(answer, "data")) as [Buffer];

@@ -1,0 +1,84 @@
+/** A GPU that is there and of no use: too small, refusing, lost. The worker is given one that is not called software, and its faults. */
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { defaultModel } from "../e2e/default-model.ts";
+import { Runtime } from "../e2e/runtime.ts";
+import { browse, isSkipped } from "./chromium.ts";
+import { HarnessPage } from "./harness-page.ts";
+import { Link } from "./link.ts";
+
+const prompt = "Once upon a time";
+
+const browser = browse({ hasWebgpu: true });
+const model = defaultModel.id;
+
+let runtime: Runtime;
+let key: string;
+let link: Link;
+beforeAll(async () => {
+  if (isSkipped) return;
+  runtime = await Runtime.start();
+  key = await runtime.key();
+});
+afterAll(() => runtime?.stop());
+beforeEach(async () => {
+  link = await Link.to(runtime.url);
+});
+afterEach(async () => {
+  for (const page of browser.context.pages()) await page.close();
+  await link.close();
+});
+
+const open = () => HarnessPage.open(browser.context, link, { key, model });
+
+/** Chromium's software adapter, as if it were none. */
+const HARDWARE = `
+  Object.defineProperty(GPUAdapterInfo.prototype, "architecture", { get: () => "hardware" });
+  Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
+`;
+
+describe.skipIf(isSkipped)("a GPU that can't run the model", () => {
+  const faults = [
+    {
+      fault: "it gives no device",
+      prelude: `GPUAdapter.prototype.requestDevice = async () => { throw new Error("out of devices"); };`,
+      code: "gpu.none",
+      reason: "the WebGPU device can't be opened: out of devices",
+    },
+    {
+      fault: "it binds too little at a time",
+      prelude: `Object.defineProperty(GPUSupportedLimits.prototype, "maxStorageBufferBindingSize", { get: () => 1000 });`,
+      code: "gpu.limits",
+      reason: "this GPU binds at most 1000",
+    },
+    {
+      fault: "its driver refuses a kernel",
+      prelude: `GPUDevice.prototype.createComputePipelineAsync = async () => {
+        throw new GPUPipelineError("too many registers", { reason: "internal" });
+      };`,
+      code: "gpu.kernel",
+      reason: "the GPU's driver refused a kernel: too many registers",
+    },
+  ];
+
+  test.each(faults)("$fault: WASM computes, and the page says why", async ({ prelude, reason }) => {
+    link.workerPrelude = HARDWARE + prelude;
+    const page = await open();
+    await page.press("Load");
+    await page.waitFor("Ready.");
+    const backend = await page.result("backend");
+    expect(backend).toMatch(/^wasm \(/);
+    expect(backend).toContain(reason);
+    expect((await page.run({ prompt, maxTokens: 2 })).ids.length).toBe(2);
+  });
+
+  test.each(faults)("$fault, and it was asked for: a sentence that names another choice", async (fault) => {
+    link.workerPrelude = fault.prelude;
+    const page = await open();
+    const outcome = await page.load({ key, model }, "webgpu");
+    expect(outcome).toMatchObject({ ok: false, code: fault.code });
+    const { message } = outcome as Extract<typeof outcome, { ok: false }>;
+    expect(message).toMatch(/^webgpu was chosen, and can't be used here: choose wasm/);
+    expect(message).toContain(fault.reason);
+  });
+});
