@@ -1,4 +1,4 @@
-/** A GPU that is there and of no use: too small, refusing, lost. The worker is given one that is not called software, and its faults. */
+/** What may go wrong in the page after its files are here: a worker that does not start, a GPU that is there and of no use. */
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { defaultModel } from "../e2e/default-model.ts";
@@ -36,6 +36,31 @@ const HARDWARE = `
   Object.defineProperty(GPUAdapterInfo.prototype, "architecture", { get: () => "hardware" });
   Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
 `;
+
+describe.skipIf(isSkipped)("the worker", () => {
+  test("did not start, before anything was asked of it: the page says so, and does not wait", async () => {
+    link.refusal = { path: /\/assets\/worker-/, status: 404 }; // a page of before a deployment
+    const page = await open();
+    await page.page.waitForTimeout(500); // its error comes, and nobody waits for it
+    await page.press("Load");
+    await page.waitFor("The worker failed: it could not be started. Reload the page");
+  });
+
+  test("gave an answer that can't be read", async () => {
+    await browser.context.addInitScript(() => {
+      globalThis.Worker = class extends Worker {
+        constructor(url: string | URL, options?: WorkerOptions) {
+          super(url, options);
+          addEventListener("unreadable", () => this.dispatchEvent(new MessageEvent("messageerror")));
+        }
+      };
+    });
+    const page = await open();
+    await page.page.evaluate(() => dispatchEvent(new Event("unreadable")));
+    await page.press("Load");
+    await page.waitFor("The worker failed: its answer can't be read. Reload the page");
+  });
+});
 
 describe.skipIf(isSkipped)("a GPU that can't run the model", () => {
   const faults = [
