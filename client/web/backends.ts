@@ -16,6 +16,8 @@ export interface ChosenBackend {
   readonly createBackend: CreateBackend;
   /** After the weights: what else has to be made before the first token, such as a GPU's pipelines. */
   prepare(onProgress: (done: number, total: number) => void): Promise<void>;
+  /** Settles once the GPU is gone, and all that lies in its memory; null where none computes. */
+  readonly lost: Promise<unknown> | null;
   /** Gives memory back at once. The backends that were made are of no use any more. */
   close(): void;
 }
@@ -64,6 +66,7 @@ async function wasm(reason: string): Promise<ChosenBackend> {
     line: `wasm (${reason})`,
     createBackend: (needs) => wasmBackend(kernels, needs),
     prepare: async () => undefined,
+    lost: null,
     close: () => undefined, // the collector takes its memory
   };
 }
@@ -81,6 +84,7 @@ function webgpu(opened: WebGpuDevice): ChosenBackend {
     async prepare(onProgress) {
       for (const backend of backends) await backend.ready(onProgress).catch(refusal);
     },
+    lost: opened.device.lost,
     close: () => opened.device.destroy(),
   };
 }

@@ -21,6 +21,8 @@ export interface LocalModel {
   readonly weightBytes: number;
   readonly model: Model;
   readonly tokenizer: Tokenizer;
+  /** Settles once the GPU is gone, and the model with it; null where none computes. */
+  readonly lost: Promise<unknown> | null;
   /** Gives a GPU's memory back at once. The model is of no use any more. */
   close(): void;
 }
@@ -58,7 +60,7 @@ export async function openLocalModel(server: BundleServer, options: LocalModelOp
 async function load(
   folder: Folder,
   manifest: Manifest,
-  { line, createBackend, prepare, close }: ChosenBackend,
+  { line, createBackend, prepare, lost, close }: ChosenBackend,
   { signal, onProgress }: LocalModelOptions,
 ): Promise<LocalModel> {
   const text = await loadTokenizer(companionFiles(folder, manifest, sha256Hasher));
@@ -72,5 +74,6 @@ async function load(
   });
   await prepare((done, total) => onProgress?.({ kind: "compiling", done, total }));
   const { digest, tensors } = manifest;
-  return { backend: line, digest, weightBytes: streamBytes(tensors), model, tokenizer: text.tokenizer, close };
+  const { tokenizer } = text;
+  return { backend: line, digest, weightBytes: streamBytes(tensors), model, tokenizer, lost, close };
 }

@@ -107,3 +107,47 @@ describe.skipIf(isSkipped)("a GPU that can't run the model", () => {
     expect(message).toContain(fault.reason);
   });
 });
+
+describe.skipIf(isSkipped)("a GPU that is lost", () => {
+  const LOSABLE = `
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = async function (...descriptor) {
+      const device = await requestDevice.apply(this, descriptor);
+      new BroadcastChannel("lose the GPU").onmessage = () => device.destroy();
+      return device;
+    };
+  `;
+
+  test("between two replies and within one: the page asks for Load, which brings the model back", async () => {
+    link.workerPrelude = LOSABLE;
+    const page = await open();
+    const generate = page.page.getByRole("button", { name: "Generate" });
+    const lose = () => page.page.evaluate(() => new BroadcastChannel("lose the GPU").postMessage(null));
+    const tokens = (count: number) => page.page.getByLabel("Tokens").fill(String(count));
+    const expectLoss = async () => {
+      await page.waitFor("The GPU failed, and the model in its memory is gone: press Load");
+      expect(await generate.isDisabled()).toBe(true);
+    };
+    await page.page.getByLabel("Backend").selectOption("webgpu");
+    await page.press("Load");
+    await page.waitFor("Ready.");
+    await lose();
+    await page.press("Generate");
+    await expectLoss();
+
+    await page.press("Load");
+    await page.waitFor("Ready.");
+    await tokens(10_000);
+    await page.press("Generate");
+    await page.page.waitForFunction(() => document.querySelector<HTMLOutputElement>("#output")?.value !== "");
+    await lose();
+    await expectLoss();
+    expect(await page.load({ key, model }, "wasm"), "the worker goes on").toMatchObject({ ok: true });
+
+    await page.press("Load");
+    await page.waitFor("Ready.");
+    await tokens(2);
+    await page.press("Generate");
+    await page.waitFor("Done.");
+  });
+});

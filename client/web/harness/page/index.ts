@@ -131,10 +131,14 @@ async function loadAndShow(): Promise<LoadResult> {
 }
 
 async function generateAndShow(): Promise<RunResult> {
+  let isLoaded = true;
   try {
     return await busy(generate);
+  } catch (error) {
+    isLoaded = !(error instanceof AerieError && error.code === "gpu.lost");
+    throw error;
   } finally {
-    generateButton.disabled = false;
+    generateButton.disabled = !isLoaded;
   }
 }
 
