@@ -151,3 +151,46 @@ describe.skipIf(isSkipped)("a GPU that is lost", () => {
     await page.waitFor("Done.");
   });
 });
+
+describe.skipIf(isSkipped)("a bundle that is found damaged while it comes into a GPU", () => {
+  /** Answers how many bytes of buffers lie on devices that are there. */
+  const COUNTED = `
+    const memory = new Map();
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = async function (...descriptor) {
+      const device = await requestDevice.apply(this, descriptor);
+      memory.set(device, 0);
+      return device;
+    };
+    const { createBuffer, destroy } = GPUDevice.prototype;
+    GPUDevice.prototype.createBuffer = function (descriptor) {
+      memory.set(this, memory.get(this) + descriptor.size);
+      return createBuffer.call(this, descriptor);
+    };
+    GPUDevice.prototype.destroy = function () {
+      memory.delete(this);
+      destroy.call(this);
+    };
+    const channel = new BroadcastChannel("GPU memory");
+    channel.onmessage = () => channel.postMessage([...memory.values()].reduce((sum, bytes) => sum + bytes, 0));
+  `;
+
+  test("leaves nothing there once it is repaired", async () => {
+    link.workerPrelude = COUNTED;
+    const page = await open();
+    const gpuBytes = () =>
+      page.page.evaluate(() => {
+        const channel = new BroadcastChannel("GPU memory");
+        return new Promise<number>((resolve) => {
+          channel.onmessage = ({ data }) => resolve(data as number);
+          channel.postMessage(null);
+        });
+      });
+    expect(await page.load({ key, model }, "webgpu")).toMatchObject({ ok: true });
+    const once = await gpuBytes();
+    expect(once).toBeGreaterThan(1e6);
+    await page.damage("weights-00000.bin", "flip a byte");
+    expect(await page.load({ key, model }, "webgpu")).toMatchObject({ ok: true });
+    expect(await gpuBytes()).toBe(once);
+  });
+});
