@@ -72,8 +72,22 @@ async function load(
       onProgress?.({ kind: "loading", doneBytes, totalBytes });
     },
   });
-  await prepare((done, total) => onProgress?.({ kind: "compiling", done, total }));
+  const prepared = prepare((done, total) => {
+    signal?.throwIfAborted();
+    onProgress?.({ kind: "compiling", done, total });
+  });
+  await unlessAborted(prepared, signal);
   const { digest, tensors } = manifest;
   const { tokenizer } = text;
   return { backend: line, digest, weightBytes: streamBytes(tensors), model, tokenizer, lost, close };
+}
+
+/** Waits no longer than until a cancel: a driver compiles for as long as it likes. */
+function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    promise.then(resolve, reject);
+    const onAbort = () => reject(signal?.reason);
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+  });
 }

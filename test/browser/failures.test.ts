@@ -108,6 +108,31 @@ describe.skipIf(isSkipped)("a GPU that can't run the model", () => {
   });
 });
 
+describe.skipIf(isSkipped)("a GPU that takes its time", () => {
+  const SLOW = `
+    const { createComputePipelineAsync } = GPUDevice.prototype;
+    let begun = 0;
+    GPUDevice.prototype.createComputePipelineAsync = function (descriptor) {
+      return begun++ < 3 ? createComputePipelineAsync.call(this, descriptor) : new Promise(() => undefined);
+    };
+  `;
+
+  test("to compile kernels: the page shows how many are done, and a cancel need not wait for the rest", async () => {
+    link.workerPrelude = SLOW;
+    const page = await open();
+    await page.page.getByLabel("Backend").selectOption("webgpu");
+    await page.press("Load");
+    await page.waitFor("Compiled 3 of");
+    const [done, total] = await page.page
+      .getByLabel("Progress")
+      .evaluate((bar) => [(bar as HTMLProgressElement).value, (bar as HTMLProgressElement).max]);
+    expect(await page.status).toBe(`Compiled ${done} of ${total} kernels`);
+    await page.press("Cancel");
+    await page.waitFor("Cancelled.");
+    expect(await page.load({ key, model }, "wasm"), "the worker goes on").toMatchObject({ ok: true });
+  });
+});
+
 describe.skipIf(isSkipped)("a GPU that is lost", () => {
   const LOSABLE = `
     const { requestDevice } = GPUAdapter.prototype;

@@ -42,6 +42,8 @@ function showProgress(progress: LoadProgress): void {
       break;
     }
     case "compiling":
+      progressBar.max = progress.total;
+      progressBar.value = progress.done;
       status.value = `Compiled ${progress.done} of ${progress.total} kernels`;
       break;
     case "ready":
