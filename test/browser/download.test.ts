@@ -1,9 +1,9 @@
 /** A bundle on its way into a browser: whatever breaks off, is taken away or damaged, it ends up whole, and nothing is fetched twice. */
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Manifest } from "../../shared/checkpoint/bundle-manifest.ts";
 import { defaultModel, defaultManifest as manifest } from "../e2e/default-model.ts";
-import { Runtime } from "../e2e/runtime.ts";
+import { serve } from "../e2e/served.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage, type Outcome } from "./harness-page.ts";
 import { Link } from "./link.ts";
@@ -15,31 +15,22 @@ const shards = manifest.shards;
 const weightBytes = shards.reduce((sum, { bytes }) => sum + bytes, 0);
 const last = shards.at(-1)!;
 
-const madeModels = ["two-shards", "changing", "changed"];
-
-let runtime: Runtime;
-let key: string;
+const models = [
+  { id: model, source: "assets", path: defaultModel.path, download: true },
+  ...["two-shards", "changing", "changed"].map((id) => ({ id, source: "r2", path: id, download: true })),
+];
+const served = serve({ requestsPerMinute: 100_000, vars: { AERIE_MODELS: JSON.stringify(models) } });
 let link: Link;
-beforeAll(async () => {
-  if (isSkipped) return;
-  const models = [
-    { id: model, source: "assets", path: defaultModel.path, download: true },
-    ...madeModels.map((id) => ({ id, source: "r2", path: id, download: true })),
-  ];
-  runtime = await Runtime.start({ requestsPerMinute: 100_000, vars: { AERIE_MODELS: JSON.stringify(models) } });
-  key = await runtime.key();
-});
-afterAll(() => runtime?.stop());
 beforeEach(async () => {
-  link = await Link.to(runtime.url);
+  link = await Link.to(served.runtime.url);
 });
 afterEach(async () => {
   for (const page of browser.context.pages()) await page.close();
   await link.close();
 });
 
-const open = () => HarnessPage.open(browser.context, link, { key, model });
-const load = (page: HarnessPage) => page.load({ key, model });
+const open = () => HarnessPage.open(browser.context, link, { key: served.key, model });
+const load = (page: HarnessPage) => page.load({ key: served.key, model });
 const servedBytes = () => link.served.reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** Bytes that the origin may store; without a number, what the browser allows. */
@@ -62,6 +53,7 @@ async function expectComplete(page: HarnessPage): Promise<void> {
 
 describe.skipIf(isSkipped)("a bundle in the browser", () => {
   test("by the page's buttons: the first load fetches each byte once, the second none", async () => {
+    const { key } = served;
     const page = await HarnessPage.open(browser.context, link, { key });
     expect(page.page.url(), "the key does not stay in the address").not.toContain(key);
     await page.press("Load");
@@ -125,12 +117,12 @@ describe.skipIf(isSkipped)("a bundle in the browser", () => {
   });
 
   test("a bundle of two shards: cut off in the second, then the first damaged", async () => {
-    const { shards } = await putBundle(runtime, "two-shards", twoShards);
+    const { shards } = await putBundle(served.runtime, "two-shards", twoShards);
     expect(shards.length).toBe(2);
     const [first, second] = shards;
     link.cutAfter(first.bytes + 1_000_000);
     const page = await open();
-    const two = { key, model: "two-shards" };
+    const two = { key: served.key, model: "two-shards" };
     expect(await page.load(two)).toMatchObject({ ok: false, code: "bundle.interrupted" });
     expect(await page.load(two)).toMatchObject({ ok: true, result: { fetchedBytes: second.bytes - 1_000_000 } });
     expect(link.served.map(({ file, from }) => [file, from])).toStrictEqual([
@@ -222,10 +214,10 @@ describe.skipIf(isSkipped)("a bundle in the browser", () => {
     let newerBytes = 0;
     beforeAll(async () => {
       const size = { vocabSize: 14_336, width: 64 }; // just below 4 MiB: Chromium makes room for a file by doubling it
-      older = await putBundle(runtime, "changing", { ...size, first: 0 });
-      newer = await putBundle(runtime, "changed", { ...size, first: 1 });
+      older = await putBundle(served.runtime, "changing", { ...size, first: 0 });
+      newer = await putBundle(served.runtime, "changed", { ...size, first: 1 });
       newerBytes = newer.shards.reduce((sum, { bytes }) => sum + bytes, 0);
-      changing.key = key;
+      changing.key = served.key;
     });
     const deploy = () => {
       link.rewrite = (path) => path.replace("/v1/models/changing/", "/v1/models/changed/");
@@ -328,6 +320,7 @@ describe.skipIf(isSkipped)("a bundle in the browser", () => {
 
   test("a wrong key, a model that is not there, no room, no server: a sentence that says what to do", async () => {
     const page = await open();
+    const { key } = served;
     const wrongKey = await page.load({ key: `${key.slice(0, -1)}${key.endsWith("0") ? "1" : "0"}`, model });
     expect(wrongKey).toMatchObject({ ok: false, code: "bundle.unauthorized" });
     expect(await page.load({ key, model: "no-such-model" })).toMatchObject({ ok: false, code: "bundle.unknown-model" });

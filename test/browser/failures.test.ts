@@ -1,8 +1,9 @@
 /** What may go wrong in the page after its files are here: a worker that does not start, a GPU that is there and of no use. */
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { BackendKind } from "../../client/web/backends.ts";
 import { defaultModel } from "../e2e/default-model.ts";
-import { Runtime } from "../e2e/runtime.ts";
+import { serve } from "../e2e/served.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage } from "./harness-page.ts";
 import { Link } from "./link.ts";
@@ -12,24 +13,18 @@ const prompt = "Once upon a time";
 const browser = browse({ hasWebgpu: true });
 const model = defaultModel.id;
 
-let runtime: Runtime;
-let key: string;
+const served = serve();
 let link: Link;
-beforeAll(async () => {
-  if (isSkipped) return;
-  runtime = await Runtime.start();
-  key = await runtime.key();
-});
-afterAll(() => runtime?.stop());
 beforeEach(async () => {
-  link = await Link.to(runtime.url);
+  link = await Link.to(served.runtime.url);
 });
 afterEach(async () => {
   for (const page of browser.context.pages()) await page.close();
   await link.close();
 });
 
-const open = () => HarnessPage.open(browser.context, link, { key, model });
+const open = () => HarnessPage.open(browser.context, link, { key: served.key, model });
+const load = (page: HarnessPage, backend: BackendKind) => page.load({ key: served.key, model }, backend);
 
 /** Chromium's software adapter, as if it were none. */
 const HARDWARE = `
@@ -100,7 +95,7 @@ describe.skipIf(isSkipped)("a GPU that can't run the model", () => {
   test.each(faults)("$fault, and it was asked for: a sentence that names another choice", async (fault) => {
     link.workerPrelude = fault.prelude;
     const page = await open();
-    const outcome = await page.load({ key, model }, "webgpu");
+    const outcome = await load(page, "webgpu");
     expect(outcome).toMatchObject({ ok: false, code: fault.code });
     const { message } = outcome as Extract<typeof outcome, { ok: false }>;
     expect(message).toMatch(/^webgpu was chosen, and can't be used here: choose wasm/);
@@ -129,7 +124,7 @@ describe.skipIf(isSkipped)("a GPU that takes its time", () => {
     expect(await page.status).toBe(`Compiled ${done} of ${total} kernels`);
     await page.press("Cancel");
     await page.waitFor("Cancelled.");
-    expect(await page.load({ key, model }, "wasm"), "the worker goes on").toMatchObject({ ok: true });
+    expect(await load(page, "wasm"), "the worker goes on").toMatchObject({ ok: true });
   });
 });
 
@@ -167,7 +162,7 @@ describe.skipIf(isSkipped)("a GPU that is lost", () => {
     await page.page.waitForFunction(() => document.querySelector<HTMLOutputElement>("#output")?.value !== "");
     await lose();
     await expectLoss();
-    expect(await page.load({ key, model }, "wasm"), "the worker goes on").toMatchObject({ ok: true });
+    expect(await load(page, "wasm"), "the worker goes on").toMatchObject({ ok: true });
 
     await page.press("Load");
     await page.waitFor("Ready.");
@@ -211,11 +206,11 @@ describe.skipIf(isSkipped)("a bundle that is found damaged while it comes into a
           channel.postMessage(null);
         });
       });
-    expect(await page.load({ key, model }, "webgpu")).toMatchObject({ ok: true });
+    expect(await load(page, "webgpu")).toMatchObject({ ok: true });
     const once = await gpuBytes();
     expect(once).toBeGreaterThan(1e6);
     await page.damage("weights-00000.bin", "flip a byte");
-    expect(await page.load({ key, model }, "webgpu")).toMatchObject({ ok: true });
+    expect(await load(page, "webgpu")).toMatchObject({ ok: true });
     expect(await gpuBytes()).toBe(once);
   });
 });
