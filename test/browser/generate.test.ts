@@ -88,10 +88,7 @@ describe.skipIf(isSkipped)("the model in the browser, without a WebGPU adapter",
   });
 
   test("the server gone and the page reloaded: it still runs", async () => {
-    await page.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
-    await link.close();
-    await browser.context.setOffline(true);
-    await page.page.reload();
+    await page.reloadWithoutServer();
     await page.press("Load");
     await page.waitFor("Ready, from this browser's storage");
     expect((await page.run({ prompt, maxTokens: TOKENS })).ids).toStrictEqual(run.ids);

@@ -185,6 +185,17 @@ export class HarnessPage {
     );
   }
 
+  /** Reloads once the server is gone, and whatever the browser's HTTP cache had of it. The browser stays offline. */
+  async reloadWithoutServer(): Promise<void> {
+    await this.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+    const context = this.page.context();
+    const devtools = await context.newCDPSession(this.page);
+    await devtools.send("Network.clearBrowserCache");
+    await this.#link.close();
+    await context.setOffline(true);
+    await this.page.reload();
+  }
+
   async close(): Promise<void> {
     await this.page.close();
   }

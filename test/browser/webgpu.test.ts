@@ -92,6 +92,19 @@ describe.skipIf(isSkipped)("the model in the browser, with a WebGPU adapter", ()
     console.log(`${model} from WASM to WebGPU and back: NMSE of the logits ${error.toExponential(1)}`);
     expect(error).toBeLessThan(MAX_NMSE);
   });
+
+  test("the server gone and the page reloaded: it still runs, kernels and all", async () => {
+    await load("webgpu");
+    const before = await page.run({ prompt, maxTokens: 8 });
+    await page.reloadWithoutServer();
+    await page.page.getByLabel("Backend").selectOption("webgpu");
+    await page.press("Load");
+    await page.waitFor("Ready, from this browser's storage");
+    expect(await page.result("backend")).toMatch(SOFTWARE_ADAPTER);
+    const after = await page.run({ prompt, maxTokens: 8 });
+    expect(after.ids).toStrictEqual(before.ids);
+    expect(after.logits).toStrictEqual(before.logits);
+  });
 });
 
 function joined(runs: readonly Run[]): Float32Array {
