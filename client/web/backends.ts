@@ -10,11 +10,14 @@ import { loadKernelSources, loadKernels } from "./kernels.ts";
 export type BackendKind = "webgpu" | "wasm";
 
 export interface ChosenBackend {
+  readonly kind: BackendKind;
   /** `webgpu: <adapter>`, or `wasm (no WebGPU adapter)` */
   readonly line: string;
   readonly createBackend: CreateBackend;
   /** After the weights: what else has to be made before the first token, such as a GPU's pipelines. */
   prepare(onProgress: (done: number, total: number) => void): Promise<void>;
+  /** Settles once the GPU is gone, and all that lies in its memory; null where none computes. */
+  readonly lost: Promise<unknown> | null;
   /** Gives memory back at once. The backends that were made are of no use any more. */
   close(): void;
 }
@@ -37,17 +40,33 @@ export async function chooseBackend(wanted?: BackendKind): Promise<ChosenBackend
   return webgpu(opened);
 }
 
-function withoutGpu(wanted: BackendKind | undefined, reason: string): Promise<ChosenBackend> {
+/**
+ * After an error while a model came into `chosen`: what computes in its place. Throws where nothing does, because the error is none
+ * of the GPU's or the GPU was asked for.
+ */
+export async function chooseAfter(error: unknown, chosen: ChosenBackend, wanted?: BackendKind): Promise<ChosenBackend> {
+  const isGpus = error instanceof AerieError && (error.code === "kernels" || error.code.startsWith("gpu."));
+  if (chosen.kind !== "webgpu" || !isGpus) throw error;
+  return withoutGpu(wanted, `WebGPU can't run this model: ${error.message}`, error);
+}
+
+function withoutGpu(wanted: BackendKind | undefined, reason: string, cause?: AerieError): Promise<ChosenBackend> {
   if (wanted !== "webgpu") return wasm(reason);
-  throw new AerieError("gpu.none", `WebGPU can't be used here (${reason}): choose wasm, which runs everywhere`);
+  throw new AerieError(
+    cause?.code ?? "gpu.none",
+    `webgpu was chosen, and can't be used here: choose wasm, which runs everywhere. The reason: ${reason}`,
+    { cause },
+  );
 }
 
 async function wasm(reason: string): Promise<ChosenBackend> {
   const kernels = await loadKernels();
   return {
+    kind: "wasm",
     line: `wasm (${reason})`,
     createBackend: (needs) => wasmBackend(kernels, needs),
     prepare: async () => undefined,
+    lost: null,
     close: () => undefined, // the collector takes its memory
   };
 }
@@ -55,6 +74,7 @@ async function wasm(reason: string): Promise<ChosenBackend> {
 function webgpu(opened: WebGpuDevice): ChosenBackend {
   const backends: WebGpuBackend[] = [];
   return {
+    kind: "webgpu",
     line: `webgpu: ${opened.name}`,
     createBackend(needs) {
       const backend = webgpuBackend(opened, needs);
@@ -62,8 +82,15 @@ function webgpu(opened: WebGpuDevice): ChosenBackend {
       return backend;
     },
     async prepare(onProgress) {
-      for (const backend of backends) await backend.ready(onProgress);
+      for (const backend of backends) await backend.ready(onProgress).catch(refusal);
     },
+    lost: opened.device.lost,
     close: () => opened.device.destroy(),
   };
+}
+
+/** What the browser says of a kernel that the GPU's driver does not take. */
+function refusal(error: unknown): never {
+  if (!(error instanceof Error) || error.name !== "GPUPipelineError") throw error;
+  throw new AerieError("gpu.kernel", `the GPU's driver refused a kernel: ${error.message}`, { cause: error });
 }

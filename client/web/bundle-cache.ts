@@ -44,9 +44,8 @@ export class BundleCache {
     return new CachedBundle(await this.#versions.getDirectoryHandle(digest, { create: true }));
   }
 
-  async removeAllBut(digest: string): Promise<void> {
-    for (const name of await this.digests())
-      if (name !== digest) await this.#versions.removeEntry(name, { recursive: true });
+  async remove(digest: string): Promise<void> {
+    await this.#versions.removeEntry(digest, { recursive: true });
   }
 }
 
@@ -110,7 +109,7 @@ export class CachedBundle implements Folder {
     const handle = await this.write(MANIFEST_FILE);
     try {
       handle.truncate(0);
-      handle.write(manifest as Uint8Array<ArrayBuffer>, { at: 0 });
+      append(handle, manifest as Uint8Array<ArrayBuffer>, 0, manifest.length);
       handle.flush();
     } finally {
       handle.close();
@@ -132,6 +131,32 @@ export class CachedBundle implements Folder {
     }
   }
 }
+
+/** Writes a piece at `at` of a file that will have `totalBytes`. */
+export function append(
+  handle: FileSystemSyncAccessHandle,
+  piece: Uint8Array<ArrayBuffer>,
+  at: number,
+  totalBytes: number,
+): void {
+  let written = 0;
+  try {
+    written = handle.write(piece, { at });
+  } catch (cause) {
+    if (!isNoRoom(cause)) throw cause;
+  }
+  if (written !== piece.length) throw noRoom(`${totalBytes - at} more bytes of this model`);
+}
+
+/** The browser's own error, which it may throw whenever something is made or written. */
+export const isNoRoom = (error: unknown): boolean => nameOf(error) === "QuotaExceededError";
+
+export const noRoom = (what: string, cause?: unknown): AerieError =>
+  new AerieError(
+    "bundle.quota",
+    `The browser has no room for ${what}: free disk space, or remove sites' data (this site's too, if older models may go), and start again`,
+    { cause },
+  );
 
 export const nameOf = (error: unknown): string | undefined => (error instanceof Error ? error.name : undefined);
 

@@ -1,5 +1,6 @@
 /** A bundle's files over HTTP: `GET /v1/models/{model}/bundle/{file}` of an Aerie server, from any byte on. */
 
+import { MANIFEST_FILE } from "../../shared/checkpoint/bundle-manifest.ts";
 import { AerieError } from "../../shared/errors.ts";
 
 export interface BundleServer {
@@ -28,7 +29,7 @@ export async function openTransfer(
   const headers = new Headers({ authorization: `Bearer ${apiKey}` });
   if (offset > 0) headers.set("range", `bytes=${offset}-`);
   if (offset > 0 && sha256 !== null) headers.set("if-range", `"${sha256}"`);
-  const response = await request(`${url}/${encodeURIComponent(file)}`, headers, signal);
+  const response = await request(url, file, headers, signal);
   const { body } = response;
   if (!body) throw new AerieError("bundle.server", `${file}: the server answered without a body`);
   if (response.status === 200) return { begin: 0, body };
@@ -72,17 +73,26 @@ export const interrupted = (file: string, cause?: unknown): AerieError =>
     { cause },
   );
 
-async function request(url: string, headers: Headers, signal: AbortSignal | undefined): Promise<Response> {
+async function request(
+  url: string,
+  file: string,
+  headers: Headers,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
   let response: Response;
   try {
     // Not into the HTTP cache: the bundle's own place would be its second.
-    response = await fetch(url, { headers, cache: "no-store", ...(signal && { signal }) });
+    response = await fetch(`${url}/${encodeURIComponent(file)}`, {
+      headers,
+      cache: "no-store",
+      ...(signal && { signal }),
+    });
   } catch (cause) {
     signal?.throwIfAborted();
     throw unreachable(url, cause);
   }
   if (response.ok) return response;
-  throw await refusal(response);
+  throw await refusal(response, file);
 }
 
 function unreachable(url: string, cause: unknown): AerieError {
@@ -95,20 +105,21 @@ function unreachable(url: string, cause: unknown): AerieError {
 }
 
 /** What the status means for a download and what to do; the server's own sentence behind it. */
-async function refusal(response: Response): Promise<AerieError> {
+async function refusal(response: Response, file: string): Promise<AerieError> {
   const { status } = response;
   const said = await response
     .json()
     .then((body: { error?: { message?: string } }) => body.error?.message)
     .catch(() => undefined);
-  const [code, sentence] = meaning(status);
+  const [code, sentence] = meaning(status, file);
   return new AerieError(code, `${sentence}. The server said ${status}${said ? `: ${said}` : ""}`);
 }
 
-function meaning(status: number): [code: string, sentence: string] {
+function meaning(status: number, file: string): [code: string, sentence: string] {
   if (status === 401) return ["bundle.unauthorized", "The API key is missing or wrong: enter another one"];
   if (status === 403) return ["bundle.forbidden", "This model may not be downloaded: choose another one"];
-  if (status === 404) return ["bundle.unknown-model", "There is no such model or file: check the model's name"];
+  if (status === 404 && file === MANIFEST_FILE)
+    return ["bundle.unknown-model", "There is no such model: check the model's name"];
   if (status === 429) return ["bundle.busy", "Too many requests: wait a moment and start again"];
-  return ["bundle.server", "The server can't hand out the bundle now: start again later"];
+  return ["bundle.server", `The server can't hand out ${file} now: start again later`];
 }

@@ -1,13 +1,16 @@
-/** A bundle into the cache, whole: its manifest from the server, the files that are missing, and only then the manifest. */
+/**
+ * A bundle into the cache, whole: its manifest from the server, the files that are missing, and only then the manifest. A version
+ * that is complete here is not lost to a newer one that can't be had.
+ */
 
 import { MANIFEST_FILE, type Manifest } from "../../shared/checkpoint/bundle-manifest.ts";
 import { readManifest } from "../../shared/checkpoint/bundle-reader.ts";
 import { readExactly } from "../../shared/checkpoint/byte-source.ts";
 import { AerieError, CheckpointError } from "../../shared/errors.ts";
-import { type BundleCache, type CachedBundle, manifestFolder } from "./bundle-cache.ts";
+import { type BundleCache, type CachedBundle, isNoRoom, manifestFolder, noRoom } from "./bundle-cache.ts";
 import { type BundleServer, openTransfer, pieces } from "./bundle-server.ts";
 import { downloadFile } from "./download-file.ts";
-import type { BundleProgress } from "./progress.ts";
+import type { BundleProgress, Stale } from "./progress.ts";
 import { sha256Hasher } from "./sha256.ts";
 
 export interface DownloadOptions {
@@ -15,45 +18,69 @@ export interface DownloadOptions {
   readonly onProgress?: ((progress: BundleProgress) => void) | undefined;
 }
 
-export interface DownloadedBundle {
-  readonly manifest: Manifest;
-  readonly folder: CachedBundle;
-  /** The server did not say what it has now: this is the version that was here. */
-  readonly isOffline: boolean;
+export interface DownloadedBundle extends StoredBundle {
+  /** null: it is the server's newest version. */
+  readonly stale: Stale | null;
 }
 
-/** Nobody else may change the cache meanwhile. */
+interface StoredBundle {
+  readonly manifest: Manifest;
+  readonly folder: CachedBundle;
+}
+
+/** The server's newest version; where that can't be had, the one that is complete here. Nobody else may change the cache meanwhile. */
 export async function downloadBundle(
   server: BundleServer,
   cache: BundleCache,
   options: DownloadOptions,
 ): Promise<DownloadedBundle> {
-  let bytes: Uint8Array;
+  let newest: string | null = null;
   try {
-    bytes = await fetchManifest(server, options.signal);
-  } catch (error) {
-    const complete = isOutOfReach(error) ? await completeVersion(cache) : null;
-    if (complete) return { ...complete, isOffline: true };
-    throw error;
+    const bytes = await fetchManifest(server, options.signal);
+    const manifest = await readManifest(manifestFolder(bytes), sha256Hasher);
+    if (!manifest) throw new CheckpointError("unreadable", `${MANIFEST_FILE} is missing from the bundle`);
+    newest = manifest.digest;
+    return { manifest, folder: await complete(server, cache, manifest, bytes, options), stale: null };
+  } catch (thrown) {
+    const error = isNoRoom(thrown) ? noRoom("this model", thrown) : thrown;
+    const stored = isOutOfReach(error) ? await storedVersion(cache) : null;
+    if (!stored) throw error;
+    return { ...stored, stale: { reason: (error as AerieError).message, newest } };
   }
-  const manifest = await readManifest(manifestFolder(bytes), sha256Hasher);
-  if (!manifest) throw new CheckpointError("unreadable", `${MANIFEST_FILE} is missing from the bundle`);
+}
+
+/**
+ * The newest version can't be had now. A refusal is another matter: who may not have the model any more is told so. So is what
+ * nobody foresaw, and a cancel.
+ */
+const isOutOfReach = (error: unknown): boolean =>
+  error instanceof AerieError &&
+  !["bundle.unauthorized", "bundle.forbidden", "bundle.unknown-model"].includes(error.code);
+
+/** Fetches what is missing. Until all of it is there the version before stays, and after that no other one does. */
+async function complete(
+  server: BundleServer,
+  cache: BundleCache,
+  manifest: Manifest,
+  manifestBytes: Uint8Array,
+  options: DownloadOptions,
+): Promise<CachedBundle> {
   const folder = await cache.version(manifest.digest);
   const missing = await missingFiles(folder, manifest);
   const wasComplete = (await ownManifest(folder)) !== null;
   if (missing.length > 0) {
     if (wasComplete) options.onProgress?.({ kind: "evicted", files: missing.map(({ file }) => file) });
     await folder.remove(MANIFEST_FILE); // not complete again until all is back
+    // Halves of other versions are of no use any more, and this one may need their room.
+    for (const digest of await cache.digests())
+      if (digest !== manifest.digest && !(await completeManifest(await cache.version(digest))))
+        await cache.remove(digest);
     await fetchFiles(server, folder, manifest, missing, options);
   }
-  if (missing.length > 0 || !wasComplete) await folder.commit(bytes);
-  await cache.removeAllBut(manifest.digest);
-  return { manifest, folder, isOffline: false };
+  if (missing.length > 0 || !wasComplete) await folder.commit(manifestBytes);
+  for (const digest of await cache.digests()) if (digest !== manifest.digest) await cache.remove(digest);
+  return folder;
 }
-
-/** The server can't say what it has now. A refusal is another matter: who may not have the model any more is told so. */
-const isOutOfReach = (error: unknown) =>
-  error instanceof AerieError && ["bundle.unreachable", "bundle.server", "bundle.busy"].includes(error.code);
 
 const MAX_MANIFEST_BYTES = 4 * 2 ** 20; // as `readManifest` allows
 
@@ -70,14 +97,20 @@ async function fetchManifest(server: BundleServer, signal: AbortSignal | undefin
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** The version that was completed here, if all of it is still here. */
-async function completeVersion(cache: BundleCache): Promise<{ manifest: Manifest; folder: CachedBundle } | null> {
+/** A version that was completed here, if all of it is still here. */
+async function storedVersion(cache: BundleCache): Promise<StoredBundle | null> {
   for (const digest of await cache.digests()) {
     const folder = await cache.version(digest);
-    const manifest = await ownManifest(folder);
-    if (manifest && (await missingFiles(folder, manifest)).length === 0) return { manifest, folder };
+    const manifest = await completeManifest(folder);
+    if (manifest) return { manifest, folder };
   }
   return null;
+}
+
+/** null unless all that it names is here. */
+async function completeManifest(folder: CachedBundle): Promise<Manifest | null> {
+  const manifest = await ownManifest(folder);
+  return manifest && (await missingFiles(folder, manifest)).length === 0 ? manifest : null;
 }
 
 /** null where there is none, or half of one: a crash may have cut it off. */

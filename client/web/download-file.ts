@@ -4,7 +4,7 @@ import { checkHash } from "../../shared/checkpoint/bundle-load.ts";
 import type { BundledFile } from "../../shared/checkpoint/bundle-manifest.ts";
 import type { Hasher } from "../../shared/checkpoint/hasher.ts";
 import { AerieError } from "../../shared/errors.ts";
-import { type CachedBundle, nameOf } from "./bundle-cache.ts";
+import { append, type CachedBundle } from "./bundle-cache.ts";
 import { type BundleServer, interrupted, openTransfer, pieces } from "./bundle-server.ts";
 import { sha256Hasher } from "./sha256.ts";
 
@@ -85,23 +85,4 @@ function hashed(handle: FileSystemSyncAccessHandle, length: number): Hasher {
     at += read;
   }
   return hasher;
-}
-
-function append(
-  handle: FileSystemSyncAccessHandle,
-  piece: Uint8Array<ArrayBuffer>,
-  at: number,
-  totalBytes: number,
-): void {
-  let written = 0;
-  try {
-    written = handle.write(piece, { at });
-  } catch (cause) {
-    if (nameOf(cause) !== "QuotaExceededError") throw cause;
-  }
-  if (written !== piece.length)
-    throw new AerieError(
-      "bundle.quota",
-      `The browser has no room for ${totalBytes - at} more bytes of this model: free disk space, or remove other sites' data, and start again`,
-    );
 }

@@ -30,8 +30,8 @@ export async function withLocalBundle<Result>(
     locked(lock, "exclusive", signal, onProgress, () => downloadBundle(server, cache, { signal, onProgress }));
 
   for (let isRepaired = false; ; isRepaired = true) {
-    const { manifest, folder, isOffline } = await download();
-    onProgress?.({ kind: "ready", isOffline });
+    const { manifest, folder, stale } = await download();
+    onProgress?.({ kind: "ready", stale });
     try {
       return await locked(lock, "shared", signal, onProgress, () => use(folder, manifest));
     } catch (error) {

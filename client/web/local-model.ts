@@ -8,7 +8,7 @@ import { TokenizerError } from "../../shared/errors.ts";
 import { loadBundledModel } from "../../shared/load-bundle.ts";
 import { loadTokenizer, TOKENIZER_FILE } from "../../shared/load-tokenizer.ts";
 import type { Tokenizer } from "../../shared/tokenizer/tokenizer.ts";
-import { type BackendKind, type ChosenBackend, chooseBackend } from "./backends.ts";
+import { type BackendKind, type ChosenBackend, chooseAfter, chooseBackend } from "./backends.ts";
 import type { BundleServer } from "./bundle-server.ts";
 import { withLocalBundle } from "./local-bundle.ts";
 import type { LoadProgress } from "./progress.ts";
@@ -21,6 +21,8 @@ export interface LocalModel {
   readonly weightBytes: number;
   readonly model: Model;
   readonly tokenizer: Tokenizer;
+  /** Settles once the GPU is gone, and the model with it; null where none computes. */
+  readonly lost: Promise<unknown> | null;
   /** Gives a GPU's memory back at once. The model is of no use any more. */
   close(): void;
 }
@@ -34,23 +36,31 @@ export interface LocalModelOptions {
 
 /** For dedicated workers. Errors say what to do; cancelling keeps what was downloaded. */
 export async function openLocalModel(server: BundleServer, options: LocalModelOptions = {}): Promise<LocalModel> {
-  const chosen = await chooseBackend(options.backend);
+  const { backend: wanted, signal, onProgress } = options;
+  // Before a long download: a backend that can't be had is told at once.
+  let unused: ChosenBackend | null = await chooseBackend(wanted);
+  // A GPU may turn out to be too small, or otherwise of no use, only when the model comes into it.
+  const use = async (folder: Folder, manifest: Manifest): Promise<LocalModel> => {
+    const chosen = unused ?? (await chooseBackend(wanted));
+    unused = null;
+    try {
+      return await load(folder, manifest, chosen, options);
+    } catch (error) {
+      chosen.close(); // what came into a GPU is not left there
+      return load(folder, manifest, await chooseAfter(error, chosen, wanted), options);
+    }
+  };
   try {
-    const { signal, onProgress } = options;
-    const use = (folder: Folder, manifest: Manifest) => load(folder, manifest, chosen, options);
-    const loaded = await withLocalBundle(server, use, { signal, onProgress });
-    await chosen.prepare((done, total) => onProgress?.({ kind: "compiling", done, total }));
-    return loaded;
-  } catch (error) {
-    chosen.close();
-    throw error;
+    return await withLocalBundle(server, use, { signal, onProgress });
+  } finally {
+    unused?.close();
   }
 }
 
 async function load(
   folder: Folder,
   manifest: Manifest,
-  { line, createBackend, close }: ChosenBackend,
+  { line, createBackend, prepare, lost, close }: ChosenBackend,
   { signal, onProgress }: LocalModelOptions,
 ): Promise<LocalModel> {
   const text = await loadTokenizer(companionFiles(folder, manifest, sha256Hasher));
@@ -62,6 +72,22 @@ async function load(
       onProgress?.({ kind: "loading", doneBytes, totalBytes });
     },
   });
+  const prepared = prepare((done, total) => {
+    signal?.throwIfAborted();
+    onProgress?.({ kind: "compiling", done, total });
+  });
+  await unlessAborted(prepared, signal);
   const { digest, tensors } = manifest;
-  return { backend: line, digest, weightBytes: streamBytes(tensors), model, tokenizer: text.tokenizer, close };
+  const { tokenizer } = text;
+  return { backend: line, digest, weightBytes: streamBytes(tensors), model, tokenizer, lost, close };
+}
+
+/** Waits no longer than until a cancel: a driver compiles for as long as it likes. */
+function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    promise.then(resolve, reject);
+    const onAbort = () => reject(signal?.reason);
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+  });
 }

@@ -9,11 +9,19 @@ export interface DownloadProgress {
   readonly fetchedBytes: number;
 }
 
+/** Why the version that was here before is used, and not one that the server calls its newest now. */
+export interface Stale {
+  /** A sentence that says what to do as well. */
+  readonly reason: string;
+  /** The digest of the server's newest version, where the server said so much. */
+  readonly newest: string | null;
+}
+
 export type BundleProgress =
   | { readonly kind: "waiting" } // another tab has the bundle in its hands
   | { readonly kind: "evicted"; readonly files: readonly string[] } // by the browser, and fetched again next
   | DownloadProgress
-  | { readonly kind: "ready"; readonly isOffline: boolean } // isOffline: the server could not be asked for a newer version
+  | { readonly kind: "ready"; readonly stale: Stale | null } // null: it is the server's newest version
   | { readonly kind: "damaged"; readonly files: readonly string[] }; // removed, and fetched again next
 
 export type LoadProgress =

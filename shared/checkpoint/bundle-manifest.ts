@@ -133,10 +133,7 @@ export function parseManifest(json: unknown): Manifest {
   checkConfig(manifest.config);
   checkTensors(manifest);
   checkShards(manifest);
-  for (const { file } of manifest.files) {
-    if (!/^\w[\w.-]*$/.test(file))
-      throw new CheckpointError("json", `${MANIFEST_FILE} names ${shown(file)}, which is not a file of the folder`);
-  }
+  checkFiles(manifest);
   return manifest;
 }
 
@@ -183,5 +180,20 @@ function checkShards({ tensors, shards }: Manifest): void {
         "bytes",
         `${MANIFEST_FILE} lists shard ${shown(file)} of ${bytes} bytes, expected ${name} of ${size}`,
       );
+  }
+}
+
+function checkFiles({ shards, files }: Manifest): void {
+  const taken = new Set([MANIFEST_FILE, ...shards.map(({ file }) => file)]);
+  for (const { file } of files) {
+    if (!/^\w[\w.-]*$/.test(file))
+      throw new CheckpointError("json", `${MANIFEST_FILE} names ${shown(file)}, which is not a file of the folder`);
+    const name = file.toLowerCase(); // many a disk takes names that differ in case alone for one
+    if (taken.has(name))
+      throw new CheckpointError(
+        "json",
+        `${MANIFEST_FILE} names ${shown(file)} twice: expected each other file once, and neither ${MANIFEST_FILE} nor a shard among them`,
+      );
+    taken.add(name);
   }
 }

@@ -10,7 +10,7 @@ import { createState, type Model, prefill, step } from "../../shared/engine.ts";
 import { loadModel } from "../../shared/load-model.ts";
 import { loadTokenizer } from "../../shared/load-tokenizer.ts";
 import { defaultFolder, defaultManifest, defaultModel } from "../e2e/default-model.ts";
-import { Runtime } from "../e2e/runtime.ts";
+import { serve } from "../e2e/served.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage, type Run } from "./harness-page.ts";
 import { Link } from "./link.ts";
@@ -21,21 +21,6 @@ const prompt = "Once upon a time";
 const browser = browse({ hasWebgpu: false });
 const model = defaultModel.id;
 const folder = nodeFolder(defaultFolder);
-
-let runtime: Runtime;
-let key: string;
-let link: Link;
-beforeAll(async () => {
-  if (isSkipped) return;
-  runtime = await Runtime.start();
-  key = await runtime.key();
-  link = await Link.to(runtime.url);
-});
-afterAll(async () => {
-  await folder.close();
-  await link?.close();
-  await runtime?.stop();
-});
 
 /** The same tokens in Node: every logit. */
 async function inNode(follow?: readonly number[]): Promise<{ ids: number[]; logits: Float32Array }> {
@@ -56,11 +41,21 @@ async function inNode(follow?: readonly number[]): Promise<{ ids: number[]; logi
 }
 
 describe.skipIf(isSkipped)("the model in the browser, without a WebGPU adapter", () => {
+  const served = serve();
+  let link: Link;
+  beforeAll(async () => {
+    link = await Link.to(served.runtime.url);
+  });
+  afterAll(async () => {
+    await folder.close();
+    await link.close();
+  });
+
   let page: HarnessPage;
   let run: Run;
 
   test("greedy tokens on WASM: the bits that Node computes", async () => {
-    page = await HarnessPage.open(browser.context, link, { key, model });
+    page = await HarnessPage.open(browser.context, link, { key: served.key, model });
     await page.press("Load");
     await page.waitFor("Ready.");
     expect(await page.result("backend")).toBe("wasm (no WebGPU adapter)");
@@ -93,10 +88,7 @@ describe.skipIf(isSkipped)("the model in the browser, without a WebGPU adapter",
   });
 
   test("the server gone and the page reloaded: it still runs", async () => {
-    await page.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
-    await link.close();
-    await browser.context.setOffline(true);
-    await page.page.reload();
+    await page.reloadWithoutServer();
     await page.press("Load");
     await page.waitFor("Ready, from this browser's storage");
     expect((await page.run({ prompt, maxTokens: TOKENS })).ids).toStrictEqual(run.ids);

@@ -125,24 +125,33 @@ export class HarnessPage {
     };
   }
 
-  /** Bytes of every file of bundles that this origin stores. */
-  stored(): Promise<Record<string, number>> {
+  /** Bytes of every file that this origin stores of a bundle, by digest and name. */
+  versions(): Promise<Record<string, Record<string, number>>> {
     return this.page.evaluate(async () => {
-      const sizes: Record<string, number> = {};
+      const versions: Record<string, Record<string, number>> = {};
       const visit = async (folder: FileSystemDirectoryHandle) => {
         for await (const handle of folder.values())
-          if (handle.kind === "file") sizes[handle.name] = (await (handle as FileSystemFileHandle).getFile()).size;
-          else await visit(handle as FileSystemDirectoryHandle);
+          if (handle.kind === "directory") await visit(handle as FileSystemDirectoryHandle);
+          else {
+            versions[folder.name] ??= {};
+            versions[folder.name][handle.name] = (await (handle as FileSystemFileHandle).getFile()).size;
+          }
       };
       await visit(await navigator.storage.getDirectory());
-      return sizes;
+      return versions;
     });
+  }
+
+  /** Of the only version that is stored. */
+  async stored(): Promise<Record<string, number>> {
+    return Object.values(await this.versions())[0] ?? {};
   }
 
   async #waitForWeights(bytes: number): Promise<void> {
     for (;;) {
-      const sizes = Object.entries(await this.stored()).filter(([file]) => file.endsWith(".bin"));
-      if (sizes.reduce((sum, [, size]) => sum + size, 0) >= bytes) return;
+      const files = Object.values(await this.versions()).flatMap((sizes) => Object.entries(sizes));
+      const weights = files.filter(([file]) => file.endsWith(".bin"));
+      if (weights.reduce((sum, [, size]) => sum + size, 0) >= bytes) return;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
@@ -174,6 +183,17 @@ export class HarnessPage {
       },
       [file, how] as const,
     );
+  }
+
+  /** Reloads once the server is gone, and whatever the browser's HTTP cache had of it. The browser stays offline. */
+  async reloadWithoutServer(): Promise<void> {
+    await this.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+    const context = this.page.context();
+    const devtools = await context.newCDPSession(this.page);
+    await devtools.send("Network.clearBrowserCache");
+    await this.#link.close();
+    await context.setOffline(true);
+    await this.page.reload();
   }
 
   async close(): Promise<void> {

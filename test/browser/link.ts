@@ -6,6 +6,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 
 /** One download of a file of a bundle. */
 export interface Served {
@@ -28,8 +29,14 @@ export class Link {
   readonly served: Served[] = [];
   /** Changes the bytes of weights on their way. */
   tamper: ((bytes: Buffer) => Buffer) | null = null;
-  /** Answers everything with this status, in place of the server. */
-  status: number | null = null;
+  /** Answers with a status, in place of the server, where the path is such. */
+  refusal: { readonly path: RegExp; readonly status: number } | null = null;
+  /** Asks the server for another path: what was deployed in the place of this one. */
+  rewrite: ((path: string) => string) | null = null;
+  /** JavaScript that runs in the page's worker before its own: how a browser is given what it has not, or loses what it has. */
+  workerPrelude = "";
+  /** Cuts the connection in the middle of a manifest. */
+  cutsManifests = false;
   /** Settles once the browser has stored so many bytes of weights: what it has received and not read is lost when a connection breaks. */
   hasStored: ((bytes: number) => Promise<void>) | null = null;
   /** Answers every request for a range with the whole file. */
@@ -74,17 +81,30 @@ export class Link {
   }
 
   async #forward(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-    if (this.status !== null) {
-      outgoing.writeHead(this.status).end();
+    const path = incoming.url ?? "";
+    if (this.refusal?.path.test(path)) {
+      outgoing.writeHead(this.refusal.status).end();
       return;
     }
-    const headers = { ...incoming.headers };
+    const { "accept-encoding": _, ...headers } = incoming.headers; // bytes as they are
     if (!this.knowsRanges) delete headers.range;
-    const onward = request(`${this.#target}${incoming.url}`, { method: incoming.method ?? "GET", headers });
+    const target = `${this.#target}${this.rewrite?.(path) ?? path}`;
+    const onward = request(target, { method: incoming.method ?? "GET", headers });
     incoming.pipe(onward);
     const [answer] = (await once(onward, "response")) as [IncomingMessage];
+    if (/\/assets\/worker-[^/]+\.js$/.test(path)) {
+      const { "content-length": _, ...sent } = answer.headers;
+      outgoing.writeHead(answer.statusCode ?? 500, sent).end(`${this.workerPrelude}\n${await text(answer)}`);
+      return;
+    }
     outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
-    const file = /\/bundle\/(weights-\d+\.bin)$/.exec(incoming.url ?? "")?.[1];
+    if (this.cutsManifests && path.endsWith("/bundle/manifest.json")) {
+      const [chunk] = (await once(answer, "data")) as [Buffer];
+      answer.resume();
+      outgoing.write(chunk.subarray(0, chunk.length >> 1), () => outgoing.destroy());
+      return;
+    }
+    const file = /\/bundle\/(weights-\d+\.bin)$/.exec(path)?.[1];
     if (file === undefined || (answer.statusCode ?? 500) >= 300) {
       answer.pipe(outgoing);
       return;

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaultModel } from "../e2e/default-model.ts";
-import { Runtime } from "../e2e/runtime.ts";
+import { serve } from "../e2e/served.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage, type Run } from "./harness-page.ts";
 import { Link } from "./link.ts";
@@ -18,19 +18,12 @@ const MAX_NMSE = 1e-5;
 const browser = browse({ hasWebgpu: true });
 const model = defaultModel.id;
 
-let runtime: Runtime;
-let key: string;
+const served = serve();
 let link: Link;
 beforeAll(async () => {
-  if (isSkipped) return;
-  runtime = await Runtime.start();
-  key = await runtime.key();
-  link = await Link.to(runtime.url);
+  link = await Link.to(served.runtime.url);
 });
-afterAll(async () => {
-  await link?.close();
-  await runtime?.stop();
-});
+afterAll(() => link.close());
 
 /** Σ(a − b)² / Σ b² */
 function nmse(found: Float32Array, expected: Float32Array): number {
@@ -47,13 +40,13 @@ describe.skipIf(isSkipped)("the model in the browser, with a WebGPU adapter", ()
   let onWasm: Run;
 
   const load = async (backend?: "webgpu" | "wasm") => {
-    const outcome = await page.load({ key, model }, backend);
+    const outcome = await page.load({ key: served.key, model }, backend);
     expect(outcome).toMatchObject({ ok: true });
     return (outcome as Extract<typeof outcome, { ok: true }>).result;
   };
 
   test("an adapter that is software is not taken for a GPU, unless that is asked for", async () => {
-    page = await HarnessPage.open(browser.context, link, { key, model });
+    page = await HarnessPage.open(browser.context, link, { key: served.key, model });
     expect((await load()).backend).toMatch(/^wasm \(the WebGPU adapter is software: google swiftshader/);
     onWasm = await page.run({ prompt, maxTokens: TOKENS });
     const { backend, kernels } = await load("webgpu");
@@ -98,6 +91,19 @@ describe.skipIf(isSkipped)("the model in the browser, with a WebGPU adapter", ()
     const error = nmse(joined([start, middle, end]), onWasm.logits);
     console.log(`${model} from WASM to WebGPU and back: NMSE of the logits ${error.toExponential(1)}`);
     expect(error).toBeLessThan(MAX_NMSE);
+  });
+
+  test("the server gone and the page reloaded: it still runs, kernels and all", async () => {
+    await load("webgpu");
+    const before = await page.run({ prompt, maxTokens: 8 });
+    await page.reloadWithoutServer();
+    await page.page.getByLabel("Backend").selectOption("webgpu");
+    await page.press("Load");
+    await page.waitFor("Ready, from this browser's storage");
+    expect(await page.result("backend")).toMatch(SOFTWARE_ADAPTER);
+    const after = await page.run({ prompt, maxTokens: 8 });
+    expect(after.ids).toStrictEqual(before.ids);
+    expect(after.logits).toStrictEqual(before.logits);
   });
 });
 

@@ -214,6 +214,22 @@ describe("a damaged bundle is refused", () => {
       (m) => ({ ...m, files: [{ ...m.files[0], file: "../README.md" }] }),
       /not a file of the folder/,
     ],
+    // Whoever keeps the files by their names would write one over the other, and the manifest before all is there.
+    [
+      "the manifest as a companion",
+      (m) => ({ ...m, files: [...m.files, { ...m.files[0], file: "manifest.json" }] }),
+      /names manifest\.json twice/,
+    ],
+    [
+      "a shard as a companion",
+      (m) => ({ ...m, files: [...m.files, { ...m.files[0], file: "weights-00000.bin" }] }),
+      /names weights-00000\.bin twice/,
+    ],
+    [
+      "a companion twice, in another size",
+      (m) => ({ ...m, files: [...m.files, { ...m.files[0], file: m.files[0].file.toUpperCase(), bytes: 1 }] }),
+      /names README\.MD twice/,
+    ],
     ["no shards", (m) => ({ ...m, shards: [] }), /lists 0 shards/],
   ])("with %s, even if the digest is right", async (_what, change, sentence) => {
     const error = await loadFolder(await withManifest(change(manifest) as Manifest)).catch((thrown: unknown) => thrown);

@@ -139,6 +139,8 @@ async function judgeManifest({ text, isVouched }: ManifestCase): Promise<Verdict
     layOut(manifest.config, ({ name }) => dtypes.get(name) ?? "f32"),
     "its tensors lie elsewhere",
   );
+  const names = ["manifest.json", ...[...manifest.shards, ...manifest.files].map(({ file }) => file)];
+  mustBe(new Set(names).size === names.length, "two of its files have one name");
   mustBe(Number.isSafeInteger(memoryBytes(manifest)), "what it takes is no number");
   mustBe(Number.isSafeInteger(stateLayout(manifest.config, manifest.ring).bytes), "what a state takes is no number");
   return "accepted";

@@ -2,7 +2,7 @@
 
 import type { SavedState } from "../../../shared/engine.ts";
 import type { BackendKind } from "../backends.ts";
-import type { LoadProgress } from "../progress.ts";
+import type { LoadProgress, Stale } from "../progress.ts";
 
 export interface LoadRequest {
   readonly type: "load";
@@ -22,7 +22,8 @@ export interface LoadResult {
   readonly model: string;
   readonly digest: string;
   readonly weightBytes: number;
-  readonly isOffline: boolean;
+  /** Why this is not a version that the server calls its newest now; null: it is. */
+  readonly stale: Stale | null;
   /** Bytes that came over the network. */
   readonly fetchedBytes: number;
   readonly loadMs: number; // from the cache into the backend

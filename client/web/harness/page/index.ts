@@ -2,7 +2,7 @@
 
 import { AerieError } from "../../../../shared/errors.ts";
 import type { BackendKind } from "../../backends.ts";
-import type { LoadProgress } from "../../progress.ts";
+import type { LoadProgress, Stale } from "../../progress.ts";
 import type { LoadResult, RunResult } from "../messages.ts";
 import { listModels } from "./models.ts";
 import { remember, rememberedKey, rememberedModel } from "./settings.ts";
@@ -42,6 +42,8 @@ function showProgress(progress: LoadProgress): void {
       break;
     }
     case "compiling":
+      progressBar.max = progress.total;
+      progressBar.value = progress.done;
       status.value = `Compiled ${progress.done} of ${progress.total} kernels`;
       break;
     case "ready":
@@ -71,11 +73,18 @@ async function load(): Promise<LoadResult> {
   show({
     backend: result.backend,
     kernels: result.kernels,
-    model: `${model} (${megabytes(result.weightBytes)} of weights, ${result.digest.slice(0, 12)})`,
+    model: `${model} (${megabytes(result.weightBytes)} of weights, ${short(result.digest)})`,
     load: `${megabytes(result.fetchedBytes)} fetched, then ${result.loadMs.toFixed(0)} ms from this browser's storage`,
   });
-  status.value = result.isOffline ? "Ready, from this browser's storage: the server can't be reached." : "Ready.";
+  status.value = result.stale ? readyWith(result.digest, result.stale) : "Ready.";
   return result;
+}
+
+const short = (digest: string): string => digest.slice(0, 12);
+
+function readyWith(digest: string, { reason, newest }: Stale): string {
+  const version = newest === null ? "" : ` with version ${short(digest)}, not the server's ${short(newest)}`;
+  return `Ready, from this browser's storage${version}. ${reason}.`;
 }
 
 async function generate(): Promise<RunResult> {
@@ -124,10 +133,14 @@ async function loadAndShow(): Promise<LoadResult> {
 }
 
 async function generateAndShow(): Promise<RunResult> {
+  let isLoaded = true;
   try {
     return await busy(generate);
+  } catch (error) {
+    isLoaded = !(error instanceof AerieError && error.code === "gpu.lost");
+    throw error;
   } finally {
-    generateButton.disabled = false;
+    generateButton.disabled = !isLoaded;
   }
 }
 

@@ -16,6 +16,7 @@ interface Pending {
 export class WorkerClient {
   readonly #worker = new Worker(new URL("../worker.ts", import.meta.url), { type: "module" });
   readonly #pending = new Map<number, Pending>();
+  #failure: AerieError | null = null;
   #requests = 0;
 
   constructor({ onProgress, onText }: WorkerEvents) {
@@ -24,14 +25,9 @@ export class WorkerClient {
       else if (data.type === "text") onText(data.text);
       else this.#settle(data);
     };
-    this.#worker.onerror = (event) => {
-      const error = new AerieError(
-        "worker",
-        `The worker failed: ${event.message || "it could not be started"}. Reload the page`,
-      );
-      for (const { reject } of this.#pending.values()) reject(error);
-      this.#pending.clear();
-    };
+    // A script that does not load says so when nothing may have been asked yet.
+    this.#worker.onerror = ({ message }) => this.#fail(message || "it could not be started");
+    this.#worker.addEventListener("messageerror", () => this.#fail("its answer can't be read")); // Chromium has no onmessageerror here
   }
 
   load(request: Omit<LoadRequest, "type">): Promise<LoadResult> {
@@ -48,11 +44,19 @@ export class WorkerClient {
   }
 
   #ask(request: LoadRequest | RunRequest): Promise<LoadResult | RunResult> {
+    if (this.#failure) return Promise.reject(this.#failure);
     const id = ++this.#requests;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
       this.#send({ ...request, id });
     });
+  }
+
+  /** Nobody is left to settle what was asked, or what will be. */
+  #fail(reason: string): void {
+    this.#failure = new AerieError("worker", `The worker failed: ${reason}. Reload the page`);
+    for (const { reject } of this.#pending.values()) reject(this.#failure);
+    this.#pending.clear();
   }
 
   #send(request: Request): void {

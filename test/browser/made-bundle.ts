@@ -1,4 +1,4 @@
-/** A bundle that just takes two shards: what is said of one shard and not of the other shows with no fewer. */
+/** Bundles of a size that a test chooses. Their weights are numbers without a meaning: nothing is said with them. */
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
@@ -14,15 +14,28 @@ import { parseHfConfig } from "../../shared/model/hf-config.ts";
 import type { Runtime } from "../e2e/runtime.ts";
 import { smallHfConfig } from "../model/random-model.ts";
 
-/** 27 MB of embeddings in f32, where a shard takes 25. */
-const config = parseHfConfig({ ...smallHfConfig, vocab_size: 53_248, hidden_size: 128 });
+export interface MadeBundle {
+  /** Of the embedding, which is nearly all there is. */
+  readonly vocabSize: number;
+  readonly width: number;
+  /** The first weight; each one after it is one more. */
+  readonly first: number;
+}
+
+/** 27 MB in f32, where a shard takes 25: what is said of one shard and not of the other shows with no fewer. */
+export const twoShards: MadeBundle = { vocabSize: 53_248, width: 128, first: 0 };
 
 const sha256 = (bytes: Uint8Array | string) => createHash("sha256").update(bytes).digest("hex");
 
-/** Puts it into the runtime's bucket, below `path`. Its weights are numbers without a meaning: nothing is said with it. */
-export async function putTwoShards(runtime: Runtime, path: string): Promise<Manifest> {
+/** Puts it into the runtime's bucket, below `path`. */
+export async function putBundle(
+  runtime: Runtime,
+  path: string,
+  { vocabSize, width, first }: MadeBundle,
+): Promise<Manifest> {
+  const config = parseHfConfig({ ...smallHfConfig, vocab_size: vocabSize, hidden_size: width });
   const tensors = layOut(config, () => "f32");
-  const weights = new Float32Array(streamBytes(tensors) / 4).map((_, at) => at);
+  const weights = new Float32Array(streamBytes(tensors) / 4).map((_, at) => first + at);
   const stream = new Uint8Array(weights.buffer);
   const models = new URL("../../models/", import.meta.url);
   const tokenizer = new Uint8Array(readFileSync(new URL(`${readdirSync(models)[0]}/tokenizer.json`, models))); // any will do
