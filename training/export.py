@@ -27,7 +27,7 @@ from tokenizer import BOS, END_OF_TURN, EOS, PAD
 
 HERE = Path(__file__).parent
 REFERENCE_LENGTHS = (5, 20, 40, 100, 150)  # the last is longer than two windows
-DIALOGUES = 60  # of each distance
+DIALOGUES = 80  # of each distance
 REFERENCE_POSITIONS = 8  # of each sequence, spread from the first to the last
 
 # As Gemma 1 does it, but a system message, which Gemma refuses, is put before the first question.
