@@ -17,7 +17,7 @@
  */
 
 import { GROUP } from "./activations";
-import { addGroup16, dot16, nextBias, plusScaled, storeSixteen, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS } from "./tile";
+import { addGroup16, addScaled, dot16, nextBias, scaleSixteen, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS, zeroSixteen } from "./tile";
 
 const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 const BLOCK_BYTES: usize = 528;
@@ -50,71 +50,86 @@ function matvecOfWords(w: usize, rowScales: usize, bias: usize, q: usize, scales
   matvec(false, w, rowScales, bias, q, scales, y, N, K);
 }
 
+// Two tiles in turn, as in rg4.ts.
 // @ts-ignore: decorator
 @inline function matvec(
   signs: bool, w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32,
 ): void {
-  for (let n = 0; n < N; n += 16) {
-    let y0 = f32x4.splat(0), y1 = y0, y2 = y0, y3 = y0;
+  const tiles = (N + 15) >> 4;
+  const half = (tiles + 1) >> 1;
+  const apart = <usize>half * <usize>((K + 31) >> 5) * BLOCK_BYTES;
+  const rowsApart = <usize>half << 6;
+  for (let n = 0; n < half; n++) {
+    const hasSecond = n + half < tiles;
+    zeroSixteen(y);
+    if (hasSecond) zeroSixteen(y + rowsApart);
     let x = q;
     let s = scales;
     for (let k = 0; k < K; k += GROUP) {
-      let i0 = i32x4.splat(0), i1 = i0, i2 = i0, i3 = i0;
       const size = min(GROUP, K - k);
-      for (let b = 0; b < size; b += 32) {
-        let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-        for (let end = w + 512; w < end; w += 64) {
-          const xa = v128.load32_splat(x);
-          const xb = v128.load32_splat(x, 4);
-          const w0 = v128.load(w);
-          const w1 = v128.load(w, 16);
-          const w2 = v128.load(w, 32);
-          const w3 = v128.load(w, 48);
-          if (signs) {
-            a0 = dot7(a0, w0, xa);
-            a1 = dot7(a1, w1, xa);
-            a2 = dot7(a2, w2, xa);
-            a3 = dot7(a3, w3, xa);
-            b0 = dot7(b0, w0, xb);
-            b1 = dot7(b1, w1, xb);
-            b2 = dot7(b2, w2, xb);
-            b3 = dot7(b3, w3, xb);
-          } else {
-            a0 = dot16(dot16(a0, evenBytes(w0), xa), oddBytes(w0), xb);
-            a1 = dot16(dot16(a1, evenBytes(w1), xa), oddBytes(w1), xb);
-            a2 = dot16(dot16(a2, evenBytes(w2), xa), oddBytes(w2), xb);
-            a3 = dot16(dot16(a3, evenBytes(w3), xa), oddBytes(w3), xb);
-          }
-          x += 8;
-        }
-        if (signs) {
-          a0 = i32x4.sub(a0, b0);
-          a1 = i32x4.sub(a1, b1);
-          a2 = i32x4.sub(a2, b2);
-          a3 = i32x4.sub(a3, b3);
-        }
-        const scales8 = v128.load(w);
-        const scales07 = i16x8.extend_low_i8x16_s(scales8);
-        const scales8F = i16x8.extend_high_i8x16_s(scales8);
-        i0 = i32x4.add(i0, i32x4.mul(a0, i32x4.extend_low_i16x8_s(scales07)));
-        i1 = i32x4.add(i1, i32x4.mul(a1, i32x4.extend_high_i16x8_s(scales07)));
-        i2 = i32x4.add(i2, i32x4.mul(a2, i32x4.extend_low_i16x8_s(scales8F)));
-        i3 = i32x4.add(i3, i32x4.mul(a3, i32x4.extend_high_i16x8_s(scales8F)));
-        w += 16;
-        s += 4; // past the seed, which only rg4 needs
-      }
-      const scale = v128.load32_splat(s);
-      y0 = plusScaled(y0, i0, scale);
-      y1 = plusScaled(y1, i1, scale);
-      y2 = plusScaled(y2, i2, scale);
-      y3 = plusScaled(y3, i3, scale);
-      s += 4;
+      const blocks = <usize>(size + 31) >> 5;
+      const scale = v128.load32_splat(s + (blocks << 2)); // past the blocks' seeds, which only rg4 needs
+      addTileGroup(signs, w, x, scale, y, size);
+      if (hasSecond) addTileGroup(signs, w + apart, x, scale, y + rowsApart, size);
+      w += blocks * BLOCK_BYTES;
+      x += blocks << 6;
+      s += (blocks << 2) + 4;
     }
-    storeSixteen(y, rowScales, bias, y0, y1, y2, y3);
+    scaleSixteen(y, rowScales, bias);
+    if (hasSecond) scaleSixteen(y + rowsApart, rowScales + rowsApart, nextBias(bias, rowsApart));
     y += 64;
     bias = nextBias(bias, 64);
     rowScales += 64;
   }
+}
+
+/** sums[16] f32 += scale · 16 rows · x over `size` k of one activation group. */
+// @ts-ignore: decorator
+@inline function addTileGroup(signs: bool, w: usize, x: usize, scale: v128, sums: usize, size: i32): void {
+  let i0 = i32x4.splat(0), i1 = i0, i2 = i0, i3 = i0;
+  for (let b = 0; b < size; b += 32) {
+    let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    for (let end = w + 512; w < end; w += 64) {
+      const xa = v128.load32_splat(x);
+      const xb = v128.load32_splat(x, 4);
+      const w0 = v128.load(w);
+      const w1 = v128.load(w, 16);
+      const w2 = v128.load(w, 32);
+      const w3 = v128.load(w, 48);
+      if (signs) {
+        a0 = dot7(a0, w0, xa);
+        a1 = dot7(a1, w1, xa);
+        a2 = dot7(a2, w2, xa);
+        a3 = dot7(a3, w3, xa);
+        b0 = dot7(b0, w0, xb);
+        b1 = dot7(b1, w1, xb);
+        b2 = dot7(b2, w2, xb);
+        b3 = dot7(b3, w3, xb);
+      } else {
+        a0 = dot16(dot16(a0, evenBytes(w0), xa), oddBytes(w0), xb);
+        a1 = dot16(dot16(a1, evenBytes(w1), xa), oddBytes(w1), xb);
+        a2 = dot16(dot16(a2, evenBytes(w2), xa), oddBytes(w2), xb);
+        a3 = dot16(dot16(a3, evenBytes(w3), xa), oddBytes(w3), xb);
+      }
+      x += 8;
+    }
+    if (signs) {
+      a0 = i32x4.sub(a0, b0);
+      a1 = i32x4.sub(a1, b1);
+      a2 = i32x4.sub(a2, b2);
+      a3 = i32x4.sub(a3, b3);
+    }
+    const scales8 = v128.load(w);
+    const scales07 = i16x8.extend_low_i8x16_s(scales8);
+    const scales8F = i16x8.extend_high_i8x16_s(scales8);
+    i0 = i32x4.add(i0, i32x4.mul(a0, i32x4.extend_low_i16x8_s(scales07)));
+    i1 = i32x4.add(i1, i32x4.mul(a1, i32x4.extend_high_i16x8_s(scales07)));
+    i2 = i32x4.add(i2, i32x4.mul(a2, i32x4.extend_low_i16x8_s(scales8F)));
+    i3 = i32x4.add(i3, i32x4.mul(a3, i32x4.extend_high_i16x8_s(scales8F)));
+    w += 16;
+  }
+  addScaled(sums, i0, i1, scale);
+  addScaled(sums + 32, i2, i3, scale);
 }
 
 /** y (B·N) = W_b (N K) · x_b + bias_b for B matrices back to back, each with its row scales behind it. K: a multiple of 32, N of 16. */

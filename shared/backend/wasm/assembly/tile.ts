@@ -58,6 +58,22 @@ export function addGroup16(panel: usize, q: usize, scales: usize, sum: usize, si
   v128.store(sum, plusScaled(v128.load(sum, 16), rowsB, scale), 16);
 }
 
+/** The sums of a matvec's 16 rows, before anything is added to them. */
+// @ts-ignore: decorator
+@inline export function zeroSixteen(sums: usize): void {
+  const zero = f32x4.splat(0);
+  v128.store(sums, zero);
+  v128.store(sums, zero, 16);
+  v128.store(sums, zero, 32);
+  v128.store(sums, zero, 48);
+}
+
+/** In place: y = sums · row scales + bias. */
+// @ts-ignore: decorator
+@inline export function scaleSixteen(y: usize, rowScales: usize, bias: usize): void {
+  storeSixteen(y, rowScales, bias, v128.load(y), v128.load(y, 16), v128.load(y, 32), v128.load(y, 48));
+}
+
 /** A matvec's 16 rows: y = sums · row scales + bias. */
 // @ts-ignore: decorator
 @inline export function storeSixteen(y: usize, rowScales: usize, bias: usize, y0: v128, y1: v128, y2: v128, y3: v128): void {
