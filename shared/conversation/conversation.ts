@@ -5,7 +5,7 @@
 
 import { BranchOperations } from "./branches.ts";
 import { collectCheckpoints } from "./checkpoints.ts";
-import { eraseNodes } from "./erase.ts";
+import { eraseEverything, eraseNodes } from "./erase.ts";
 import { exportRecords } from "./export-records.ts";
 import { changeMeta, type Meta, readMeta } from "./meta.ts";
 import { BusyError, type LoadedModel, ModelError } from "./model-source.ts";
@@ -43,8 +43,10 @@ export interface ConversationHost extends RunsHost {
   readonly sign: Sign;
   /** Tells the tenant. May throw: it is tried again. */
   note(note: CatalogueNote): Promise<void>;
-  /** The conversation is erased: the tenant is told, and the storage given back. */
+  /** Tells the tenant that the conversation is erased. May throw, and may then have told it all the same. */
   forget(): Promise<void>;
+  /** Gives the storage back, the alarm with it: all or nothing. */
+  clear(): Promise<void>;
 }
 
 export class ConversationCore implements ConversationPort {
@@ -118,7 +120,6 @@ export class ConversationCore implements ConversationPort {
 
   async #expire({ expiresAt }: Meta): Promise<boolean> {
     if (expiresAt === null || 1000 * expiresAt > this.#host.now() || !this.#runs.isIdle) return false;
-    this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS); // should it fail, or this instance vanish meanwhile
     await this.destroy();
     return true;
   }
@@ -313,12 +314,25 @@ export class ConversationCore implements ConversationPort {
     });
   }
 
-  /** Until the host has forgotten it, calls still come in: what they began would be wiped behind an acknowledgement. */
+  /**
+   * Its texts are gone before anybody is told: whoever asks the tenant what is left to be erased will not find it again. Should
+   * the rest fail, or this instance vanish meanwhile, the wake-up does it.
+   */
   async destroy(): Promise<void> {
+    const { sql } = this.#host;
+    this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS);
+    // Until the storage is given back, calls still come in: what they began would be wiped behind an acknowledgement.
     this.#isClosing = true;
     try {
       await this.#runs.stopAll();
+      const running = readMeta(sql)?.running ?? []; // for want of room they could not be stopped
+      sql.transaction(() => {
+        eraseEverything(sql);
+        changeMeta(sql, Math.floor(this.#host.now() / 1000), { keep: "nothing", ended: running });
+      });
+      for (const node of running) this.#runs.bell.ring(node);
       await this.#host.forget();
+      await this.#host.clear();
     } finally {
       this.#isClosing = false; // it failed, or this is an empty conversation again
     }

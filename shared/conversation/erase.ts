@@ -3,6 +3,7 @@
 import { collectParts, deleteCheckpoint } from "./checkpoints.ts";
 import { findNode, isFinished, type Node, pathUp } from "./nodes.ts";
 import { systemOf, systemText, withoutInstructions } from "./prompt.ts";
+import { tableNames } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import { deleteIds, deletePromptIds } from "./token-log.ts";
 
@@ -17,6 +18,11 @@ export function eraseNodes(sql: Sql, ids: readonly number[]): void {
     deleteIds(sql, id);
   }
   cutOff(sql, ids);
+}
+
+/** Leaves no row but the one about the object. Within a transaction. */
+export function eraseEverything(sql: Sql): void {
+  for (const table of tableNames) if (table !== "meta") sql.exec(`DELETE FROM ${table}`);
 }
 
 /** Takes one message out of a node; `index` −1 is its reply. Within a transaction. */

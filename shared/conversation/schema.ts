@@ -90,6 +90,9 @@ const tables = `
   ) WITHOUT ROWID;
 `;
 
+/** Of the tables; `meta` is about the object itself, the others hold what is in it. */
+export const tableNames = [...tables.matchAll(/CREATE TABLE (\w+)/g)].map(([, name]) => name);
+
 /** Makes the tables where there are none; refuses those of another version. */
 export function prepareSchema(sql: Sql): void {
   const found = sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
