@@ -2,7 +2,7 @@
 
 import { eraseItem, eraseNodes } from "./erase.ts";
 import { changeMeta, ensureMeta } from "./meta.ts";
-import { findNode, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
+import { findNode, idsUp, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
 import { RefusedError } from "./refusal.ts";
 import { checkTexts } from "./row-size.ts";
 import type { Sql, SqlRow } from "./sql.ts";
@@ -94,10 +94,8 @@ export class BranchOperations {
     return this.find(branch);
   }
 
-  /** Erases what only this line needs. true: nothing is left in the object. */
-  async delete(branch: number): Promise<boolean> {
-    const { head } = this.find(branch);
-    if (head !== null) await this.#idle(head);
+  /** Erases what only this line needs. `head` is the one that the caller saw; nothing runs there. true: nothing is left in the object. */
+  delete(branch: number, head: number | null): boolean {
     return this.#sql.transaction(() => {
       if (this.find(branch).head !== head) throw moved();
       this.#sql.exec("DELETE FROM branch WHERE id = ?", branch);
@@ -113,8 +111,7 @@ export class BranchOperations {
 
   /** The nodes of a line: those before its head, and those that an import took out of its sight. */
   #line(branch: number, head: number | null): Set<number> {
-    const nodes = new Set<number>();
-    for (const { id } of pathUp(this.#sql, head)) nodes.add(id);
+    const nodes = new Set(idsUp(this.#sql, head));
     for (const { id } of this.#sql.exec("SELECT id FROM node WHERE branch = ?", branch)) nodes.add(id as number);
     return nodes;
   }
@@ -159,9 +156,8 @@ export class BranchOperations {
     });
   }
 
-  async deleteItem(branch: number, node: number, index: number): Promise<BranchRecord> {
-    const { head } = this.find(branch);
-    if (head !== null) await this.#idle(head);
+  /** Nothing runs at the node or behind it. */
+  deleteItem(branch: number, node: number, index: number): BranchRecord {
     return this.#sql.transaction(() => {
       this.item(branch, node, index);
       this.checkOwned(branch, node);
@@ -254,12 +250,7 @@ function* itemsAlong(
     for (const node of pathUp(sql, head)) yield* said(node).reverse();
     return;
   }
-  const path: number[] = [];
-  for (let at: number | null = head; at !== null; ) {
-    path.push(at);
-    at = (sql.exec("SELECT parent FROM node WHERE id = ?", at)[0]?.parent ?? null) as number | null;
-  }
-  for (const id of path.reverse()) {
+  for (const id of [...idsUp(sql, head)].reverse()) {
     const node = findNode(sql, id);
     if (node) yield* said(node);
   }

@@ -209,11 +209,12 @@ export class ConversationCore implements ConversationPort {
       this.#runs.takeOver();
       this.#plainRecord(id);
       const { sql } = this.#host;
-      await this.#runs.stopFrom(id);
-      sql.transaction(() => {
-        eraseNodes(sql, [id]);
-        changeMeta(sql, Math.floor(this.#host.now() / 1000), {});
-      });
+      await this.#runs.stopFrom(id, () =>
+        sql.transaction(() => {
+          eraseNodes(sql, [id]);
+          changeMeta(sql, Math.floor(this.#host.now() / 1000), {});
+        }),
+      );
       this.#runs.bell.ring(id);
       return null;
     });
@@ -244,9 +245,12 @@ export class ConversationCore implements ConversationPort {
     return answering(async () => {
       const { head } = this.#branches.find(branch);
       this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS);
+      const erase = () => this.#branches.delete(branch, head);
+      const reply = head === null ? null : findNode(this.#host.sql, head);
       // Its own reply need not be finished to be erased; one that another line begins with is waited for.
-      if (head !== null && findNode(this.#host.sql, head)?.branch === branch) await this.#runs.stopFrom(head);
-      const isEmpty = await this.#branches.delete(branch);
+      const isOwn = reply?.branch === branch && reply.status === "in_progress";
+      if (reply && !isOwn) await this.#runs.idle(reply.id);
+      const isEmpty = isOwn ? await this.#runs.stopFrom(reply.id, erase) : erase();
       if (!isEmpty) await this.#tell();
       // What was asked for is done by now. Should the rest fail, the wake-up does it.
       else await this.destroy().catch((error) => this.#host.report("an empty conversation was not forgotten", error));
@@ -270,8 +274,7 @@ export class ConversationCore implements ConversationPort {
     return this.#changing(async () => {
       this.#branches.item(branch, node, index);
       this.#branches.checkOwned(branch, node); // before anything is stopped for it
-      await this.#runs.stopFrom(node);
-      return this.#branches.deleteItem(branch, node, index);
+      return this.#runs.stopFrom(node, () => this.#branches.deleteItem(branch, node, index));
     });
   }
 

@@ -60,6 +60,16 @@ export function* pathUp(sql: Sql, id: number | null): Generator<Node> {
   }
 }
 
+/** The same without reading anything but ids: all the texts of a path may be more than memory holds. */
+export function* idsUp(sql: Sql, id: number | null): Generator<number> {
+  for (let at = id; at !== null; ) {
+    const [row] = sql.exec("SELECT parent FROM node WHERE id = ?", at);
+    if (!row) return;
+    yield at;
+    at = row.parent as number | null;
+  }
+}
+
 export function nextNodeId(sql: Sql): number {
   // Ids are never used again: a deleted response's must not come to name another.
   const [row] = sql.exec("SELECT MAX(id) AS last FROM node");

@@ -26,8 +26,8 @@ export const mutants: readonly Mutant[] = [
   {
     mistake: "whoever was replaced may go on writing",
     file: "shared/conversation/runner.ts",
-    from: "throw new LeaseLost(this.#node.id);\n  }",
-    to: "return;\n  }",
+    from: "throw new LeaseLost(this.#node.id);\n    return row.cut === 0;",
+    to: "return true;\n    return row.cut === 0;",
     caughtBy: "test/conversation/side-by-side.test.ts",
     test: "an instance that was replaced while it hashed a checkpoint",
   },
@@ -163,7 +163,7 @@ export const mutants: readonly Mutant[] = [
   {
     mistake: "whoever was replaced may put its checkpoint over its successor's",
     file: "shared/conversation/runner.ts",
-    from: "this.#basis = sql.transaction(() => {\n      this.#checkLease();\n",
+    from: "this.#basis = sql.transaction(() => {\n      if (!this.#checkLease()) throw new Cancelled();\n",
     to: "this.#basis = sql.transaction(() => {\n",
     caughtBy: "test/conversation/side-by-side.test.ts",
     test: "an instance that was replaced while it hashed a checkpoint",
