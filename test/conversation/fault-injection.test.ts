@@ -353,15 +353,19 @@ describe.each(Object.keys(scenarios))("%s", (name) => {
   test.each(["for ever", "once"] as const)("something fails at every point, %s", { timeout: 120_000 }, async (kind) => {
     const prepared = await prepare(scenarios[name]);
     const expected = await play(prepared, null);
+    const { acted, after } = expected;
     const failed = new Set<string>();
     for (let at = 1; ; at++) {
       const found = await play(prepared, { at, kind });
       if (!found.hasFired) break;
       failed.add(found.passed[at - 1]);
-      const { acted, after } = expected;
       expect(found, `point ${at}: ${found.passed[at - 1]}`).toMatchObject({ acted, after });
     }
-    // Readers look as often as they come by, so the number of points varies; what is done at them does not.
-    expect(expected.passed.filter((what) => !failed.has(what))).toStrictEqual([]);
+    // Readers look as often as they come by, so the number of points varies, and counting misses some; what is done does not.
+    for (const what of new Set(expected.passed)) {
+      if (failed.has(what)) continue;
+      const found = await play(prepared, { at: what, kind });
+      expect(found, what).toMatchObject({ acted, after, hasFired: true });
+    }
   });
 });
