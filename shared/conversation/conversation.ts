@@ -206,7 +206,6 @@ export class ConversationCore implements ConversationPort {
 
   deleteResponse(id: number): Promise<Answer<null>> {
     return answering(async () => {
-      this.#runs.takeOver();
       this.#plainRecord(id);
       const { sql } = this.#host;
       await this.#runs.stopFrom(id, () =>

@@ -162,16 +162,19 @@ export class Runs {
   }
 
   /**
-   * Stops what runs at a node or behind it, since it computes with text that `erase` takes away, and calls that in the same
-   * tick in which nothing runs there: what began while the others were being stopped is stopped too.
+   * Stops what is in progress at a node or behind it, since it computes with text that `erase` takes away, and calls that in
+   * the same tick in which nothing is: what began while the others were being stopped is stopped too. What there is no room
+   * to end as it should fails.
    */
   async stopFrom<Result>(node: number, erase: () => Result): Promise<Result> {
     for (let round = 0; round < STOP_ROUNDS; round++) {
+      this.takeOver();
       const runs = [...new Set(this.#byNode.values())].filter(({ nodes }) =>
         nodes.some((id) => isAtOrBehind(this.#host.sql, id, node)),
       );
       if (runs.length === 0) return erase();
       await Promise.all(runs.map((run) => this.#stop(run)));
+      for (const run of runs) if (run.busy) await this.#fail(run, deletedUnder());
     }
     throw answersAnother();
   }
@@ -376,6 +379,9 @@ function answersAnother(): RefusedError {
     { retryAfterSeconds: 1 },
   );
 }
+
+const deletedUnder = () =>
+  new RefusedError(409, "response_deleted", "something that the response goes on from was deleted: ask again");
 
 function isAtOrBehind(sql: Sql, id: number, node: number): boolean {
   for (const at of idsUp(sql, id)) {

@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from "vitest";
 import { findCheckpoint } from "../../shared/conversation/checkpoints.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
 import { eraseNodes } from "../../shared/conversation/erase.ts";
+import { readMeta } from "../../shared/conversation/meta.ts";
 import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
 import { countIds } from "../../shared/conversation/token-log.ts";
 import type { TurnRequest } from "../../shared/conversation/types.ts";
@@ -158,6 +159,35 @@ test.each<[string, (core: ConversationCore, branch: number, node: number) => Pro
     slow,
   );
 });
+
+type Removal = (core: ConversationCore, at: { branch: number; first: number; reply: number }) => Promise<unknown>;
+
+// It was erased and still listed as running, or went on from what was gone. Nobody has to wait for room to delete.
+test.each<[string, Removal, string]>([
+  ["the reply", async (core, { reply }) => unwrap(await core.deleteResponse(reply)), "erased"],
+  ["what it goes on from", async (core, { first }) => unwrap(await core.deleteResponse(first)), "failed"],
+  ["a message before it", async (core, { branch, first }) => core.deleteItem(branch, first, 0).then(unwrap), "failed"],
+  ["its conversation", async (core, { branch }) => unwrap(await core.deleteBranch(branch)), "gone"],
+])("a reply that there is no room to end is over when %s is deleted", (_, remove, status) =>
+  withObject(sourceOf(loaded, { places: 1 }), async (object) => {
+    const before = object.open();
+    const { branch } = unwrap(await before.createBranch({ node: null, items: [], metadata: {} }));
+    const parent = { kind: "branch", branch } as const;
+    const [{ node: first }] = await finished(await before.turn(turn({ parent }), quiet));
+    const [{ node: reply }] = unwrap(await before.turn(endless({ parent }), quiet)).responses;
+    await speaks(object, reply);
+    await remove(object.open(), { branch, first, reply }); // the instance before computes on, and holds the only place
+    const [found = { status: "gone", output: null }] = object.sql.exec(
+      "SELECT status, output FROM node WHERE id = ?",
+      reply,
+    );
+    expect(found).toMatchObject({ status });
+    expect(typeof found.output).toBe(status === "failed" ? "string" : "object");
+    expect(readMeta(object.sql)?.running ?? []).toStrictEqual([]);
+    await object.settled();
+    expect(object.sql.exec("SELECT node FROM checkpoint WHERE node = ?", reply)).toStrictEqual([]);
+  }),
+);
 
 test.each([
   ["to its end", 40, 1e9],
