@@ -81,10 +81,14 @@ interface SystemText {
 
 const NO_SYSTEM: SystemText = { instructions: null, said: "" };
 
-/** A tombstone has no instructions of its own: those before it are in force again. */
+/**
+ * A tombstone has no instructions of its own: those before it are in force again. Equal ones are kept once, however many
+ * nodes have them.
+ */
 function systemBehind(before: SystemText, { status, instructions, input }: Node): SystemText {
+  const isSame = status === "erased" || instructions === before.instructions;
   return {
-    instructions: status === "erased" ? before.instructions : instructions,
+    instructions: isSame ? before.instructions : instructions,
     said: systemText(before.said, systemOf(input.filter((item) => item !== null))),
   };
 }

@@ -35,7 +35,8 @@ export async function exportState(host: Host, head: number | null): Promise<Read
   const saved = await stateAt(host, loaded, node, logEnd(log));
   withState(host.sql, head);
   const ids = saved.position < MAX_NODE_TOKENS ? logFrom(host.sql, node.id, 0) : [];
-  const items = new TextEncoder().encode(JSON.stringify(allItems(host.sql, node)));
+  const said = allItems(host.sql, node, MAX_ITEMS_BYTES);
+  const items = said && new TextEncoder().encode(JSON.stringify(said));
   const isWhole = ids.length === saved.position; // not where the log itself came without its beginning
   const pieces = await writeStateFile(
     {
@@ -51,7 +52,7 @@ export async function exportState(host: Host, head: number | null): Promise<Read
     [
       ["state", saved.bytes],
       ...(isWhole ? [["log", toBytes(ids)] as const] : []),
-      ...(items.length <= MAX_ITEMS_BYTES ? [["items", items] as const] : []),
+      ...(items && items.length <= MAX_ITEMS_BYTES ? [["items", items] as const] : []),
     ],
     host.digest,
     host.sign,
