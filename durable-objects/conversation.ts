@@ -96,10 +96,10 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
       keepAlive: (work) => this.ctx.waitUntil(work.finally(() => this.#logTurn())),
       report: (what, error) => console.error(what, error),
       note: (note) => catalogue().note(note),
-      forget: async () => {
+      forget: async (updatedAt) => {
         const shards = HEX_DIGITS.map((digit) => TENANTS.get(TENANTS.idFromName(prefixObjectName(tenant, digit))));
         await Promise.all(shards.map((shard) => shard.forgetPrefixes(object)));
-        await catalogue().forget(object);
+        await catalogue().forget(object, updatedAt);
       },
       clear: () => this.#clear(),
     });

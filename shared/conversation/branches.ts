@@ -72,7 +72,7 @@ export class BranchOperations {
       );
       const branch = toBranch(row);
       if (head !== node) this.#sql.exec("UPDATE node SET branch = ? WHERE id = ?", branch.branch, head);
-      this.#touch(now);
+      this.#touch();
       return branch;
     });
   }
@@ -81,7 +81,7 @@ export class BranchOperations {
     return this.#sql.transaction(() => {
       this.find(branch);
       this.#sql.exec("UPDATE branch SET metadata = ? WHERE id = ?", JSON.stringify(metadata), branch);
-      this.#touch(this.#seconds());
+      this.#touch();
       return this.find(branch);
     });
   }
@@ -90,7 +90,7 @@ export class BranchOperations {
   moveHead(branch: number, from: number | null, to: number): BranchRecord {
     if (this.find(branch).head !== from) throw moved();
     this.#sql.exec("UPDATE branch SET head = ? WHERE id = ?", to, branch);
-    this.#touch(this.#seconds());
+    this.#touch();
     return this.find(branch);
   }
 
@@ -101,10 +101,10 @@ export class BranchOperations {
       this.#sql.exec("DELETE FROM branch WHERE id = ?", branch);
       const heads = new Set(this.#sql.exec("SELECT head FROM branch").map((row) => row.head as number | null));
       eraseNodes(this.#sql, this.#unneeded(this.#line(branch, head), heads));
-      this.#touch(this.#seconds());
+      this.#touch();
       const [{ left }] = this.#sql.exec("SELECT COUNT(*) AS left FROM node WHERE status <> 'erased'");
       const isEmpty = heads.size === 0 && left === 0;
-      if (isEmpty) changeMeta(this.#sql, this.#seconds(), { keep: "nothing" });
+      if (isEmpty) changeMeta(this.#sql, this.#host.now(), { keep: "nothing" });
       return isEmpty;
     });
   }
@@ -151,7 +151,7 @@ export class BranchOperations {
       const now = this.#seconds();
       const id = this.#insertItems(branch, head === null ? null : findNode(this.#sql, head), items, now);
       this.#sql.exec("UPDATE branch SET head = ? WHERE id = ?", id, branch);
-      this.#touch(now);
+      this.#touch();
       return itemsOf(findNode(this.#sql, id) as Node, true);
     });
   }
@@ -162,7 +162,7 @@ export class BranchOperations {
       this.item(branch, node, index);
       this.checkOwned(branch, node);
       eraseItem(this.#sql, this.#nodeOf(branch, node), index);
-      this.#touch(this.#seconds());
+      this.#touch();
       return this.find(branch);
     });
   }
@@ -228,7 +228,8 @@ export class BranchOperations {
     return id;
   }
 
-  #touch(now: number): void {
+  #touch(): void {
+    const now = this.#host.now();
     ensureMeta(this.#sql, this.#host.tenant, now);
     changeMeta(this.#sql, now, { keep: "stored" });
   }

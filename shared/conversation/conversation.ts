@@ -43,8 +43,8 @@ export interface ConversationHost extends RunsHost {
   readonly sign: Sign;
   /** Tells the tenant. May throw: it is tried again. */
   note(note: CatalogueNote): Promise<void>;
-  /** Tells the tenant that the conversation is erased. May throw, and may then have told it all the same. */
-  forget(): Promise<void>;
+  /** Tells the tenant that the conversation was erased by that change. May throw, and may then have told it all the same. */
+  forget(updatedAt: number): Promise<void>;
   /** Gives the storage back, the alarm with it: all or nothing. */
   clear(): Promise<void>;
 }
@@ -211,7 +211,7 @@ export class ConversationCore implements ConversationPort {
       await this.#runs.stopFrom(id, () =>
         sql.transaction(() => {
           eraseNodes(sql, [id]);
-          changeMeta(sql, Math.floor(this.#host.now() / 1000), {});
+          changeMeta(sql, this.#host.now(), {});
         }),
       );
       this.#runs.bell.ring(id);
@@ -330,10 +330,10 @@ export class ConversationCore implements ConversationPort {
       const running = readMeta(sql)?.running ?? []; // for want of room they could not be stopped
       sql.transaction(() => {
         eraseEverything(sql);
-        changeMeta(sql, Math.floor(this.#host.now() / 1000), { keep: "nothing", ended: running });
+        changeMeta(sql, this.#host.now(), { keep: "nothing", ended: running });
       });
       for (const node of running) this.#runs.bell.ring(node);
-      await this.#host.forget();
+      await this.#host.forget(readMeta(sql)?.updatedAt ?? 0);
       await this.#host.clear();
     } finally {
       this.#isClosing = false; // it failed, or this is an empty conversation again

@@ -329,7 +329,7 @@ class ResponseRun {
         toBytes(tail),
         this.#node.id,
       );
-      changeMeta(sql, now, { ended: [this.#node.id], usage: totalsOf(usage, this.#node.choice) });
+      changeMeta(sql, this.#host.now(), { ended: [this.#node.id], usage: totalsOf(usage, this.#node.choice) });
     });
     this.#host.changed(this.#node.id);
   }

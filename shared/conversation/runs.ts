@@ -332,7 +332,7 @@ export class Runs {
           id,
         );
       }
-      changeMeta(sql, now, { ended: run.nodes });
+      changeMeta(sql, this.#host.now(), { ended: run.nodes });
     });
     for (const node of run.nodes) this.bell.ring(node);
   }

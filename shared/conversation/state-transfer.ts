@@ -178,7 +178,7 @@ async function importAdmitted<Placed>(
     if (ids && header.replyTokens > 0)
       appendIds(sql, node, ids.length - header.replyTokens, ids.slice(-header.replyTokens));
     writeCheckpoint(sql, node, digest, prepared, { pinned: ids === null });
-    ensureMeta(sql, host.tenant, now);
+    ensureMeta(sql, host.tenant, host.now());
     return place(node);
   });
 }

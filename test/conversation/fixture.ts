@@ -165,7 +165,7 @@ export function testObject(
       const now = () => object.clock ?? Date.now();
       const opened: { core: ConversationCore | null } = { core: null };
       const forgetPrefixes = faults.call("forget prefixes", async () => tenant?.forgetPrefixes(OBJECT));
-      const forgetObject = faults.call("forget", async () => tenant?.forget(OBJECT));
+      const forgetObject = faults.call("forget", async (updatedAt: number) => tenant?.forget(OBJECT, updatedAt));
       const host: ConversationHost = {
         object: OBJECT,
         tenant: "default",
@@ -190,10 +190,10 @@ export function testObject(
           await tenant?.note(note);
         }),
         report: (what, error) => void object.reports.push(`${what}: ${String(error)}`),
-        async forget() {
+        async forget(updatedAt) {
           await object.forgetting;
           await forgetPrefixes();
-          await forgetObject();
+          await forgetObject(updatedAt);
         },
         clear: faults.call("clear", async () => {
           for (const name of tableNames) sql.exec(`DROP TABLE ${name}`);
