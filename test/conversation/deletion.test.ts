@@ -10,6 +10,7 @@ import { countIds } from "../../shared/conversation/token-log.ts";
 import type { TurnRequest } from "../../shared/conversation/types.ts";
 import { FaultPoints } from "./faults.ts";
 import { finished, greedy, request, sourceOf, type TestObject, unwrap, user } from "./fixture.ts";
+import { unnamedParts } from "./invariants.ts";
 import { loadFledgling, withObject } from "./node-shell.ts";
 
 let loaded: LoadedModel;
@@ -154,7 +155,7 @@ test.each<[string, (core: ConversationCore, branch: number, node: number) => Pro
       unwrap((await deletion) as Awaited<ReturnType<ConversationCore["deleteResponse"]>>);
       expect(statusOf(object, second)).toBe("cancelled");
       expect(object.sql.exec("SELECT node FROM checkpoint")).toStrictEqual([]);
-      expect(object.sql.exec("SELECT id FROM part")).toStrictEqual([]);
+      expect(unnamedParts(object.sql)).toStrictEqual([]);
     },
     slow,
   );
@@ -177,6 +178,7 @@ test.each<[string, Removal, string]>([
     const [{ node: reply }] = unwrap(await before.turn(endless({ parent }), quiet)).responses;
     await speaks(object, reply);
     await remove(object.open(), { branch, first, reply }); // the instance before computes on, and holds the only place
+    expect(unnamedParts(object.sql)).toStrictEqual([]);
     const [found = { status: "gone", output: null }] = object.sql.exec(
       "SELECT status, output FROM node WHERE id = ?",
       reply,

@@ -11,7 +11,7 @@ import { TenantStore } from "../../shared/conversation/tenant-store.ts";
 import type { ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
 import { type Fault, FaultPoints } from "./faults.ts";
 import { digest, finished, greedy, OBJECT, request, sampled, sourceOf, testObject, unwrap, user } from "./fixture.ts";
-import { checkInvariants } from "./invariants.ts";
+import { checkInvariants, unnamedParts } from "./invariants.ts";
 import { copyOf, emptyDatabase, loadFledgling } from "./node-shell.ts";
 
 let loaded: LoadedModel;
@@ -38,6 +38,8 @@ interface Scenario {
   readonly clock?: number;
   /** Nothing is left in the end, and the tenant knows nothing of it. */
   readonly isForgotten?: boolean;
+  /** Its middle erases something. */
+  readonly isErasure?: boolean;
   /** What need not hold until its middle is over. */
   readonly tolerated?: RegExp;
   /** What has happened to the rows before the scene. */
@@ -150,6 +152,7 @@ const scenarios: Record<string, Scenario> = {
       return [];
     },
     (core, { branch }) => goOn(core, branch),
+    { isErasure: true },
   ),
   "an item's deletion": pairScene(
     async (core, { branch, first }) => {
@@ -158,6 +161,7 @@ const scenarios: Record<string, Scenario> = {
       return [];
     },
     (core, { branch }) => goOn(core, branch),
+    { isErasure: true },
   ),
   "an import": pairScene(
     async (core, { branch }) => {
@@ -313,6 +317,7 @@ async function play({ scenario, scene, ...prepared }: Prepared, fault: Fault | n
     const first = opened && (await hear(scene.act(opened, tenant), fault, faults.fired));
     if (fault?.kind === "for ever") object.abandon();
     await object.settled();
+    if (first && scenario.isErasure) expect(unnamedParts(object.sql)).toStrictEqual([]);
     const problems = checkInvariants(object.sql, loaded);
     expect(problems.filter((problem) => !scenario.tolerated?.test(problem))).toStrictEqual([]);
     const core = object.open();
