@@ -96,20 +96,19 @@ export class Conversation extends DurableObject<Cloudflare.Env> {
       keepAlive: (work) => this.ctx.waitUntil(work.finally(() => this.#logTurn())),
       report: (what, error) => console.error(what, error),
       note: (note) => catalogue().note(note),
-      forget: async () => {
+      forget: async (updatedAt) => {
         const shards = HEX_DIGITS.map((digit) => TENANTS.get(TENANTS.idFromName(prefixObjectName(tenant, digit))));
         await Promise.all(shards.map((shard) => shard.forgetPrefixes(object)));
-        await catalogue().forget(object);
-        await this.#clear();
+        await catalogue().forget(object, updatedAt);
       },
+      clear: () => this.#clear(),
     });
   }
 
+  /** One call, which takes the alarm along: killed between two, the storage would be left without one, for ever. */
   async #clear(): Promise<void> {
-    const { storage } = this.ctx;
+    await this.ctx.storage.deleteAll();
     this.#alarmAt = null;
-    await storage.deleteAlarm();
-    await storage.deleteAll();
     this.#core = null; // not before: a new core would accept what is about to be wiped
   }
 

@@ -68,8 +68,8 @@ export class Tenant extends DurableObject implements TenantPort, PrefixPort {
     return this.#store.note(note);
   }
 
-  forget(object: string) {
-    return this.#store.forget(object);
+  forget(...erased: Parameters<TenantPort["forget"]>) {
+    return this.#store.forget(...erased);
   }
 
   conversations(query: Parameters<TenantPort["conversations"]>[0]) {

@@ -2,7 +2,7 @@
 
 import { eraseItem, eraseNodes } from "./erase.ts";
 import { changeMeta, ensureMeta } from "./meta.ts";
-import { findNode, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
+import { findNode, idsUp, insertNode, type Node, nextNodeId, pathUp } from "./nodes.ts";
 import { RefusedError } from "./refusal.ts";
 import { checkTexts } from "./row-size.ts";
 import type { Sql, SqlRow } from "./sql.ts";
@@ -72,7 +72,7 @@ export class BranchOperations {
       );
       const branch = toBranch(row);
       if (head !== node) this.#sql.exec("UPDATE node SET branch = ? WHERE id = ?", branch.branch, head);
-      this.#touch(now);
+      this.#touch();
       return branch;
     });
   }
@@ -81,7 +81,7 @@ export class BranchOperations {
     return this.#sql.transaction(() => {
       this.find(branch);
       this.#sql.exec("UPDATE branch SET metadata = ? WHERE id = ?", JSON.stringify(metadata), branch);
-      this.#touch(this.#seconds());
+      this.#touch();
       return this.find(branch);
     });
   }
@@ -90,31 +90,28 @@ export class BranchOperations {
   moveHead(branch: number, from: number | null, to: number): BranchRecord {
     if (this.find(branch).head !== from) throw moved();
     this.#sql.exec("UPDATE branch SET head = ? WHERE id = ?", to, branch);
-    this.#touch(this.#seconds());
+    this.#touch();
     return this.find(branch);
   }
 
-  /** Erases what only this line needs. true: nothing is left in the object. */
-  async delete(branch: number): Promise<boolean> {
-    const { head } = this.find(branch);
-    if (head !== null) await this.#idle(head);
+  /** Erases what only this line needs. `head` is the one that the caller saw; nothing runs there. true: nothing is left in the object. */
+  delete(branch: number, head: number | null): boolean {
     return this.#sql.transaction(() => {
       if (this.find(branch).head !== head) throw moved();
       this.#sql.exec("DELETE FROM branch WHERE id = ?", branch);
       const heads = new Set(this.#sql.exec("SELECT head FROM branch").map((row) => row.head as number | null));
       eraseNodes(this.#sql, this.#unneeded(this.#line(branch, head), heads));
-      this.#touch(this.#seconds());
+      this.#touch();
       const [{ left }] = this.#sql.exec("SELECT COUNT(*) AS left FROM node WHERE status <> 'erased'");
       const isEmpty = heads.size === 0 && left === 0;
-      if (isEmpty) changeMeta(this.#sql, this.#seconds(), { keep: "nothing" });
+      if (isEmpty) changeMeta(this.#sql, this.#host.now(), { keep: "nothing" });
       return isEmpty;
     });
   }
 
   /** The nodes of a line: those before its head, and those that an import took out of its sight. */
   #line(branch: number, head: number | null): Set<number> {
-    const nodes = new Set<number>();
-    for (const { id } of pathUp(this.#sql, head)) nodes.add(id);
+    const nodes = new Set(idsUp(this.#sql, head));
     for (const { id } of this.#sql.exec("SELECT id FROM node WHERE branch = ?", branch)) nodes.add(id as number);
     return nodes;
   }
@@ -154,19 +151,18 @@ export class BranchOperations {
       const now = this.#seconds();
       const id = this.#insertItems(branch, head === null ? null : findNode(this.#sql, head), items, now);
       this.#sql.exec("UPDATE branch SET head = ? WHERE id = ?", id, branch);
-      this.#touch(now);
+      this.#touch();
       return itemsOf(findNode(this.#sql, id) as Node, true);
     });
   }
 
-  async deleteItem(branch: number, node: number, index: number): Promise<BranchRecord> {
-    const { head } = this.find(branch);
-    if (head !== null) await this.#idle(head);
+  /** Nothing runs at the node or behind it. */
+  deleteItem(branch: number, node: number, index: number): BranchRecord {
     return this.#sql.transaction(() => {
       this.item(branch, node, index);
       this.checkOwned(branch, node);
       eraseItem(this.#sql, this.#nodeOf(branch, node), index);
-      this.#touch(this.#seconds());
+      this.#touch();
       return this.find(branch);
     });
   }
@@ -232,7 +228,8 @@ export class BranchOperations {
     return id;
   }
 
-  #touch(now: number): void {
+  #touch(): void {
+    const now = this.#host.now();
     ensureMeta(this.#sql, this.#host.tenant, now);
     changeMeta(this.#sql, now, { keep: "stored" });
   }
@@ -254,12 +251,7 @@ function* itemsAlong(
     for (const node of pathUp(sql, head)) yield* said(node).reverse();
     return;
   }
-  const path: number[] = [];
-  for (let at: number | null = head; at !== null; ) {
-    path.push(at);
-    at = (sql.exec("SELECT parent FROM node WHERE id = ?", at)[0]?.parent ?? null) as number | null;
-  }
-  for (const id of path.reverse()) {
+  for (const id of [...idsUp(sql, head)].reverse()) {
     const node = findNode(sql, id);
     if (node) yield* said(node);
   }

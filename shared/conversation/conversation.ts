@@ -5,7 +5,7 @@
 
 import { BranchOperations } from "./branches.ts";
 import { collectCheckpoints } from "./checkpoints.ts";
-import { eraseNodes } from "./erase.ts";
+import { eraseEverything, eraseNodes } from "./erase.ts";
 import { exportRecords } from "./export-records.ts";
 import { changeMeta, type Meta, readMeta } from "./meta.ts";
 import { BusyError, type LoadedModel, ModelError } from "./model-source.ts";
@@ -43,8 +43,10 @@ export interface ConversationHost extends RunsHost {
   readonly sign: Sign;
   /** Tells the tenant. May throw: it is tried again. */
   note(note: CatalogueNote): Promise<void>;
-  /** The conversation is erased: the tenant is told, and the storage given back. */
-  forget(): Promise<void>;
+  /** Tells the tenant that the conversation was erased by that change. May throw, and may then have told it all the same. */
+  forget(updatedAt: number): Promise<void>;
+  /** Gives the storage back, the alarm with it: all or nothing. */
+  clear(): Promise<void>;
 }
 
 export class ConversationCore implements ConversationPort {
@@ -118,7 +120,6 @@ export class ConversationCore implements ConversationPort {
 
   async #expire({ expiresAt }: Meta): Promise<boolean> {
     if (expiresAt === null || 1000 * expiresAt > this.#host.now() || !this.#runs.isIdle) return false;
-    this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS); // should it fail, or this instance vanish meanwhile
     await this.destroy();
     return true;
   }
@@ -205,14 +206,14 @@ export class ConversationCore implements ConversationPort {
 
   deleteResponse(id: number): Promise<Answer<null>> {
     return answering(async () => {
-      this.#runs.takeOver();
       this.#plainRecord(id);
       const { sql } = this.#host;
-      await this.#runs.stopFrom(id);
-      sql.transaction(() => {
-        eraseNodes(sql, [id]);
-        changeMeta(sql, Math.floor(this.#host.now() / 1000), {});
-      });
+      await this.#runs.stopFrom(id, () =>
+        sql.transaction(() => {
+          eraseNodes(sql, [id]);
+          changeMeta(sql, this.#host.now(), {});
+        }),
+      );
       this.#runs.bell.ring(id);
       return null;
     });
@@ -243,9 +244,12 @@ export class ConversationCore implements ConversationPort {
     return answering(async () => {
       const { head } = this.#branches.find(branch);
       this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS);
+      const erase = () => this.#branches.delete(branch, head);
+      const reply = head === null ? null : findNode(this.#host.sql, head);
       // Its own reply need not be finished to be erased; one that another line begins with is waited for.
-      if (head !== null && findNode(this.#host.sql, head)?.branch === branch) await this.#runs.stopFrom(head);
-      const isEmpty = await this.#branches.delete(branch);
+      const isOwn = reply?.branch === branch && reply.status === "in_progress";
+      if (reply && !isOwn) await this.#runs.idle(reply.id);
+      const isEmpty = isOwn ? await this.#runs.stopFrom(reply.id, erase) : erase();
       if (!isEmpty) await this.#tell();
       // What was asked for is done by now. Should the rest fail, the wake-up does it.
       else await this.destroy().catch((error) => this.#host.report("an empty conversation was not forgotten", error));
@@ -269,8 +273,7 @@ export class ConversationCore implements ConversationPort {
     return this.#changing(async () => {
       this.#branches.item(branch, node, index);
       this.#branches.checkOwned(branch, node); // before anything is stopped for it
-      await this.#runs.stopFrom(node);
-      return this.#branches.deleteItem(branch, node, index);
+      return this.#runs.stopFrom(node, () => this.#branches.deleteItem(branch, node, index));
     });
   }
 
@@ -313,12 +316,25 @@ export class ConversationCore implements ConversationPort {
     });
   }
 
-  /** Until the host has forgotten it, calls still come in: what they began would be wiped behind an acknowledgement. */
+  /**
+   * Its texts are gone before anybody is told: whoever asks the tenant what is left to be erased will not find it again. Should
+   * the rest fail, or this instance vanish meanwhile, the wake-up does it.
+   */
   async destroy(): Promise<void> {
+    const { sql } = this.#host;
+    this.#host.wakeAt(this.#host.now() + COLLECT_MILLISECONDS);
+    // Until the storage is given back, calls still come in: what they began would be wiped behind an acknowledgement.
     this.#isClosing = true;
     try {
       await this.#runs.stopAll();
-      await this.#host.forget();
+      const running = readMeta(sql)?.running ?? []; // for want of room they could not be stopped
+      sql.transaction(() => {
+        eraseEverything(sql);
+        changeMeta(sql, this.#host.now(), { keep: "nothing", ended: running });
+      });
+      for (const node of running) this.#runs.bell.ring(node);
+      await this.#host.forget(readMeta(sql)?.updatedAt ?? 0);
+      await this.#host.clear();
     } finally {
       this.#isClosing = false; // it failed, or this is an empty conversation again
     }

@@ -3,6 +3,7 @@
 import { collectParts, deleteCheckpoint } from "./checkpoints.ts";
 import { findNode, isFinished, type Node, pathUp } from "./nodes.ts";
 import { systemOf, systemText, withoutInstructions } from "./prompt.ts";
+import { tableNames } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import { deleteIds, deletePromptIds } from "./token-log.ts";
 
@@ -17,6 +18,11 @@ export function eraseNodes(sql: Sql, ids: readonly number[]): void {
     deleteIds(sql, id);
   }
   cutOff(sql, ids);
+}
+
+/** Leaves no row but the one about the object. Within a transaction. */
+export function eraseEverything(sql: Sql): void {
+  for (const table of tableNames) if (table !== "meta") sql.exec(`DELETE FROM ${table}`);
 }
 
 /** Takes one message out of a node; `index` −1 is its reply. Within a transaction. */
@@ -75,10 +81,14 @@ interface SystemText {
 
 const NO_SYSTEM: SystemText = { instructions: null, said: "" };
 
-/** A tombstone has no instructions of its own: those before it are in force again. */
+/**
+ * A tombstone has no instructions of its own: those before it are in force again. Equal ones are kept once, however many
+ * nodes have them.
+ */
 function systemBehind(before: SystemText, { status, instructions, input }: Node): SystemText {
+  const isSame = status === "erased" || instructions === before.instructions;
   return {
-    instructions: status === "erased" ? before.instructions : instructions,
+    instructions: isSame ? before.instructions : instructions,
     said: systemText(before.said, systemOf(input.filter((item) => item !== null))),
   };
 }

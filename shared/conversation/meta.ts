@@ -8,6 +8,10 @@ import type { UsageTotals } from "./tenant-types.ts";
 export interface Meta {
   readonly tenant: string;
   readonly createdAt: number;
+  /**
+   * Milliseconds since 1970, or one more than before where a clock stands still or goes back: of two changes the later one has
+   * the higher number, and the tenant, who may hear of them in any order, can tell.
+   */
   readonly updatedAt: number;
   readonly expiresAt: number | null;
   /** Changes that the tenant does not know of yet. */
@@ -43,16 +47,17 @@ export function readTenant(sql: Sql): string | null {
   return readMeta(sql)?.tenant ?? null;
 }
 
-/** Within the transaction that writes first. */
+/** Within the transaction that writes first. `now` is in milliseconds since 1970. */
 export function ensureMeta(sql: Sql, tenant: string, now: number): void {
   if (readMeta(sql)) return;
+  const seconds = Math.floor(now / 1000);
   sql.exec(
     "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, 1, ?, 0, 0, 0, 0)",
     SCHEMA_FORMAT,
     tenant,
+    seconds,
     now,
-    now,
-    now + UNLISTED_SECONDS,
+    seconds + UNLISTED_SECONDS,
     packNumbers([]),
   );
 }
@@ -69,18 +74,19 @@ export interface MetaChange {
   readonly usage?: UsageTotals;
 }
 
-/** Within the transaction that makes the change. One row written, whatever changes. */
+/** Within the transaction that makes the change, at `now` in milliseconds since 1970. One row written, whatever changes. */
 export function changeMeta(sql: Sql, now: number, { keep, begun = [], ended = [], usage }: MetaChange): void {
   const meta = readMeta(sql);
   if (!meta) return;
   const running = [...meta.running.filter((node) => !ended.includes(node)), ...begun];
-  const until = now + (keep === "stored" ? STORED_SECONDS : UNLISTED_SECONDS);
-  const expiresAt = keep === "nothing" ? now : keep ? Math.max(meta.expiresAt ?? 0, until) : meta.expiresAt;
+  const seconds = Math.floor(now / 1000);
+  const until = seconds + (keep === "stored" ? STORED_SECONDS : UNLISTED_SECONDS);
+  const expiresAt = keep === "nothing" ? seconds : keep ? Math.max(meta.expiresAt ?? 0, until) : meta.expiresAt;
   const isListed = sql.exec("SELECT 1 FROM branch LIMIT 1").length > 0;
   sql.exec(
     `UPDATE meta SET updated_at = ?, note_due = note_due + 1, expires_at = ?, running = ?, turns = turns + ?,
      input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?`,
-    now,
+    Math.max(meta.updatedAt + 1, now),
     isListed ? null : expiresAt,
     packNumbers(running),
     usage?.turns ?? 0,

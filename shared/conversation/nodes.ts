@@ -50,6 +50,12 @@ export function findNode(sql: Sql, id: number): Node | null {
   return row ? fromRow(row) : null;
 }
 
+/** Without reading the node's texts. */
+export function findLog(sql: Sql, id: number): NodeLog | null {
+  const [row] = sql.exec("SELECT digest, log_parent, start, prompt_length, kept, tail, cut FROM node WHERE id = ?", id);
+  return row ? logFromRow(row) : null;
+}
+
 /** From a node up to its root, the node first. */
 export function* pathUp(sql: Sql, id: number | null): Generator<Node> {
   for (let at = id; at !== null; ) {
@@ -57,6 +63,16 @@ export function* pathUp(sql: Sql, id: number | null): Generator<Node> {
     if (!node) return;
     yield node;
     at = node.parent;
+  }
+}
+
+/** The same without reading anything but ids: all the texts of a path may be more than memory holds. */
+export function* idsUp(sql: Sql, id: number | null): Generator<number> {
+  for (let at = id; at !== null; ) {
+    const [row] = sql.exec("SELECT parent FROM node WHERE id = ?", at);
+    if (!row) return;
+    yield at;
+    at = row.parent as number | null;
   }
 }
 
@@ -123,22 +139,24 @@ function fromRow(row: SqlRow): Node {
     finish: row.finish as Node["finish"],
     error: json(row.error),
     usage: row.usage === null ? null : unpackUsage(row.usage),
-    log:
-      row.digest === null
-        ? null
-        : {
-            digest: row.digest as string,
-            logParent: row.log_parent as number | null,
-            start: row.start as number,
-            promptLength: row.prompt_length as number,
-            kept: row.kept as number | null,
-            tail: row.tail === null ? [] : fromBytes(row.tail as Uint8Array),
-            isCut: row.cut === 1,
-          },
+    log: logFromRow(row),
     choice: row.choice as number,
     processed: row.processed as number,
     epoch: row.epoch as number,
     attempts: row.attempts as number,
+  };
+}
+
+function logFromRow(row: SqlRow): NodeLog | null {
+  if (row.digest === null) return null;
+  return {
+    digest: row.digest as string,
+    logParent: row.log_parent as number | null,
+    start: row.start as number,
+    promptLength: row.prompt_length as number,
+    kept: row.kept as number | null,
+    tail: row.tail === null ? [] : fromBytes(row.tail as Uint8Array),
+    isCut: row.cut === 1,
   };
 }
 

@@ -11,7 +11,7 @@ import {
   loadCheckpoint,
 } from "./checkpoints.ts";
 import type { LoadedModel } from "./model-source.ts";
-import { findNode, type Node, type NodeLog } from "./nodes.ts";
+import { findLog, type NodeLog } from "./nodes.ts";
 import type { Sql } from "./sql.ts";
 import { readIds } from "./token-log.ts";
 
@@ -20,7 +20,7 @@ function nearestCheckpoint(sql: Sql, node: number, digest: string): FoundCheckpo
   for (let at: number | null = node; at !== null; ) {
     const found = findCheckpoint(sql, at);
     if (found?.digest === digest) return found;
-    at = findNode(sql, at)?.log?.logParent ?? null;
+    at = findLog(sql, at)?.logParent ?? null;
   }
   return null;
 }
@@ -46,11 +46,15 @@ export async function nearestState(
   }
 }
 
-/** The ids of the log that ends with a node's, from an absolute position on. A running node's log ends with its last id. */
+/**
+ * The ids of the log that ends with a node's, from an absolute position on; fewer where some were deleted. A running node's
+ * log ends with its last id.
+ */
 export function logFrom(sql: Sql, node: number, position: number): number[] {
   const pieces: number[][] = [];
   for (let at: number | null = node; at !== null; ) {
-    const { log } = findNode(sql, at) as Node & { log: NodeLog };
+    const log: NodeLog | null = findLog(sql, at);
+    if (!log) break;
     const length = log.kept === null ? Number.POSITIVE_INFINITY : log.promptLength + log.kept;
     const from = Math.max(0, position - log.start);
     pieces.unshift([...readIds(sql, at, from, length), ...log.tail.slice(Math.max(0, from - length))]);

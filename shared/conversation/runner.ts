@@ -259,7 +259,7 @@ class ResponseRun {
       digest,
     );
     this.#basis = sql.transaction(() => {
-      this.#checkLease();
+      if (!this.#checkLease()) throw new Cancelled();
       const processed = this.#processedBefore + this.#state.tokensProcessed;
       sql.exec("UPDATE node SET attempts = 0, processed = ? WHERE id = ?", processed, this.#node.id);
       return writeCheckpoint(sql, this.#node.id, modelDigest, prepared);
@@ -284,9 +284,11 @@ class ResponseRun {
     this.#host.changed(this.#node.id);
   }
 
-  #checkLease(): void {
-    const [row] = this.#host.sql.exec("SELECT epoch, status FROM node WHERE id = ?", this.#node.id);
+  /** false: something that this was computed from was deleted, so no state of it is kept. */
+  #checkLease(): boolean {
+    const [row] = this.#host.sql.exec("SELECT epoch, status, cut FROM node WHERE id = ?", this.#node.id);
     if (row?.epoch !== this.#node.epoch || row.status !== "in_progress") throw new LeaseLost(this.#node.id);
+    return row.cut === 0;
   }
 
   async #commit(isCancelled: boolean): Promise<void> {
@@ -313,8 +315,8 @@ class ResponseRun {
     const now = Math.floor(this.#host.now() / 1000);
     const text = this.#text();
     sql.transaction(() => {
-      this.#checkLease();
-      if (prepared) writeCheckpoint(sql, this.#node.id, modelDigest, prepared);
+      const mayKeep = this.#checkLease();
+      if (prepared && mayKeep) writeCheckpoint(sql, this.#node.id, modelDigest, prepared);
       sql.exec(
         `UPDATE node SET status = ?, completed_at = ?, output = ?, finish = ?, usage = ?, kept = ?, tail = ?, attempts = 0
          WHERE id = ?`,
@@ -327,7 +329,7 @@ class ResponseRun {
         toBytes(tail),
         this.#node.id,
       );
-      changeMeta(sql, now, { ended: [this.#node.id], usage: totalsOf(usage, this.#node.choice) });
+      changeMeta(sql, this.#host.now(), { ended: [this.#node.id], usage: totalsOf(usage, this.#node.choice) });
     });
     this.#host.changed(this.#node.id);
   }

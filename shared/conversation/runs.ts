@@ -3,7 +3,7 @@
 import { type Digest, deleteCheckpoint } from "./checkpoints.ts";
 import { changeMeta, readMeta } from "./meta.ts";
 import { type Admission, BusyError, type LoadedModel, type ModelSource } from "./model-source.ts";
-import { FIRST_EPOCH, findNode, type Node, pathUp, type StoredRequest } from "./nodes.ts";
+import { FIRST_EPOCH, findNode, idsUp, type Node, type StoredRequest } from "./nodes.ts";
 import { Bell, loggedText } from "./readers.ts";
 import { RefusedError, refusalOf } from "./refusal.ts";
 import { type Epochs, LeaseLost, runChoices } from "./runner.ts";
@@ -14,6 +14,9 @@ const HEARTBEAT_MILLISECONDS = 30_000;
 
 /** Whoever waits for a running node, to go on behind it, waits this long; then the request is refused. */
 const BUSY_WAIT_MILLISECONDS = 2000;
+
+/** Turns may begin as fast as others are stopped; whoever waits for the last of them is refused after so many rounds. */
+const STOP_ROUNDS = 20;
 
 /** A turn that was taken over this often without a single new token in between is given up. */
 const MAX_ATTEMPTS = 5;
@@ -144,13 +147,7 @@ export class Runs {
   /** Waits for news of a running node: more of its text, or its end. Refuses once the deadline has passed. */
   async newsOf(node: number, deadline: number): Promise<void> {
     const left = deadline - this.#host.now();
-    if (left <= 0)
-      throw new RefusedError(
-        409,
-        "conversation_busy",
-        "the conversation is answering another request: wait for that response, cancel it, or branch from an earlier one",
-        { retryAfterSeconds: 1 },
-      );
+    if (left <= 0) throw answersAnother();
     const { rung, stop } = this.bell.wait(node);
     await Promise.race([rung, this.#host.sleep(Math.min(left, 250))]);
     stop();
@@ -164,11 +161,22 @@ export class Runs {
     if (run.busy) throw run.busy;
   }
 
-  /** Stops what runs at a node or behind it: it computes with text that is about to be erased. */
-  async stopFrom(node: number): Promise<void> {
-    const { sql } = this.#host;
-    const isBehind = (id: number) => [...pathUp(sql, id)].some((at) => at.id === node);
-    for (const run of new Set(this.#byNode.values())) if (run.nodes.some(isBehind)) await this.#stop(run);
+  /**
+   * Stops what is in progress at a node or behind it, since it computes with text that `erase` takes away, and calls that in
+   * the same tick in which nothing is: what began while the others were being stopped is stopped too. What there is no room
+   * to end as it should fails.
+   */
+  async stopFrom<Result>(node: number, erase: () => Result): Promise<Result> {
+    for (let round = 0; round < STOP_ROUNDS; round++) {
+      this.takeOver();
+      const runs = [...new Set(this.#byNode.values())].filter(({ nodes }) =>
+        nodes.some((id) => isAtOrBehind(this.#host.sql, id, node)),
+      );
+      if (runs.length === 0) return erase();
+      await Promise.all(runs.map((run) => this.#stop(run)));
+      for (const run of runs) if (run.busy) await this.#fail(run, deletedUnder());
+    }
+    throw answersAnother();
   }
 
   async stopAll(): Promise<void> {
@@ -324,7 +332,7 @@ export class Runs {
           id,
         );
       }
-      changeMeta(sql, now, { ended: run.nodes });
+      changeMeta(sql, this.#host.now(), { ended: run.nodes });
     });
     for (const node of run.nodes) this.bell.ring(node);
   }
@@ -361,6 +369,26 @@ export class Runs {
     run.begin = null;
     return paused;
   }
+}
+
+function answersAnother(): RefusedError {
+  return new RefusedError(
+    409,
+    "conversation_busy",
+    "the conversation is answering another request: wait for that response, cancel it, or branch from an earlier one",
+    { retryAfterSeconds: 1 },
+  );
+}
+
+const deletedUnder = () =>
+  new RefusedError(409, "response_deleted", "something that the response goes on from was deleted: ask again");
+
+function isAtOrBehind(sql: Sql, id: number, node: number): boolean {
+  for (const at of idsUp(sql, id)) {
+    if (at === node) return true;
+    if (at < node) return false; // parents have lower numbers
+  }
+  return false;
 }
 
 /** The fencing token of each node, as this instance holds it from now on. */

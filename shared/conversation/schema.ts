@@ -11,8 +11,8 @@ const tables = `
     id INTEGER PRIMARY KEY CHECK (id = 1),
     format INTEGER NOT NULL,
     tenant TEXT NOT NULL,        -- whose it is; nobody else is answered
-    created_at INTEGER NOT NULL, -- seconds since 1970, as every time here
-    updated_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, -- seconds since 1970, as every time here but the next
+    updated_at INTEGER NOT NULL, -- milliseconds, and later than the change before: see meta.ts
     expires_at INTEGER,          -- NULL: kept until it is deleted
     note_due INTEGER NOT NULL,   -- changes that the tenant does not know of yet
     running BLOB NOT NULL,       -- the nodes in progress
@@ -89,6 +89,9 @@ const tables = `
     nodes TEXT NOT NULL          -- JSON
   ) WITHOUT ROWID;
 `;
+
+/** Of the tables; `meta` is about the object itself, the others hold what is in it. */
+export const tableNames = [...tables.matchAll(/CREATE TABLE (\w+)/g)].map(([, name]) => name);
 
 /** Makes the tables where there are none; refuses those of another version. */
 export function prepareSchema(sql: Sql): void {

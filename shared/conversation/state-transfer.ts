@@ -19,6 +19,7 @@ import { allItems } from "./plan.ts";
 import { RefusedError } from "./refusal.ts";
 import { logBetween, logFrom, nearestState } from "./replay.ts";
 import { plainSampling } from "./sampling-record.ts";
+import type { Sql } from "./sql.ts";
 import { MAX_ITEMS_BYTES, readStateFile, type Sections, type StateHeader, writeStateFile } from "./state-file.ts";
 import { appendIds, fromBytes, MAX_NODE_TOKENS, toBytes } from "./token-log.ts";
 import type { InputItem } from "./types.ts";
@@ -26,20 +27,16 @@ import type { InputItem } from "./types.ts";
 type Host = Pick<ConversationHost, "sql" | "models" | "digest" | "sign" | "tenant" | "now" | "segmentTokens">;
 
 export async function exportState(host: Host, head: number | null): Promise<ReadableStream<Uint8Array>> {
-  const node = head === null ? null : findNode(host.sql, head);
-  if (!node || !isFinished(node) || !node.log || node.log.isCut || !node.request)
-    throw new RefusedError(
-      409,
-      "no_state",
-      "state: the conversation does not end with a response whose state is known: ask for one first",
-    );
+  const node = withState(host.sql, head);
   const loaded = await host.models.load(node.request.model);
   const { log } = node;
   if (log.digest !== loaded.digest)
     throw new RefusedError(409, "no_state", "state: the model was replaced since the last response: ask for one first");
   const saved = await stateAt(host, loaded, node, logEnd(log));
+  withState(host.sql, head);
   const ids = saved.position < MAX_NODE_TOKENS ? logFrom(host.sql, node.id, 0) : [];
-  const items = new TextEncoder().encode(JSON.stringify(allItems(host.sql, node)));
+  const said = allItems(host.sql, node, MAX_ITEMS_BYTES);
+  const items = said && new TextEncoder().encode(JSON.stringify(said));
   const isWhole = ids.length === saved.position; // not where the log itself came without its beginning
   const pieces = await writeStateFile(
     {
@@ -55,7 +52,7 @@ export async function exportState(host: Host, head: number | null): Promise<Read
     [
       ["state", saved.bytes],
       ...(isWhole ? [["log", toBytes(ids)] as const] : []),
-      ...(items.length <= MAX_ITEMS_BYTES ? [["items", items] as const] : []),
+      ...(items && items.length <= MAX_ITEMS_BYTES ? [["items", items] as const] : []),
     ],
     host.digest,
     host.sign,
@@ -70,6 +67,18 @@ export async function exportState(host: Host, head: number | null): Promise<Read
   });
 }
 
+/** Refuses where there is none; asked again behind every wait, in which something that the state knows may have been deleted. */
+function withState(sql: Sql, head: number | null): Node & { readonly log: NodeLog; readonly request: StoredRequest } {
+  const node = head === null ? null : findNode(sql, head);
+  if (!node || !isFinished(node) || !node.log || node.log.isCut || !node.request)
+    throw new RefusedError(
+      409,
+      "no_state",
+      "state: the conversation does not end with a response whose state is known: ask for one first",
+    );
+  return { ...node, log: node.log, request: node.request };
+}
+
 /**
  * The state at the end of a node's log: from its checkpoint, or by replay from the nearest one. A long replay is cut into
  * segments as a turn is; each call computes one and keeps it, so that whoever asks again gets there.
@@ -78,6 +87,7 @@ async function stateAt(host: Host, loaded: LoadedModel, node: Node, end: number)
   const { sql, digest } = host;
   const { model } = loaded;
   const known = await nearestState(sql, node.id, loaded, digest);
+  withState(sql, node.id);
   if (known?.saved.position === end) return known.saved;
   const admission = host.models.admit(loaded);
   let saved: SavedState;
@@ -168,7 +178,7 @@ async function importAdmitted<Placed>(
     if (ids && header.replyTokens > 0)
       appendIds(sql, node, ids.length - header.replyTokens, ids.slice(-header.replyTokens));
     writeCheckpoint(sql, node, digest, prepared, { pinned: ids === null });
-    ensureMeta(sql, host.tenant, now);
+    ensureMeta(sql, host.tenant, host.now());
     return place(node);
   });
 }

@@ -24,7 +24,7 @@ export function registerObject(sql: Sql, object: string, expiresAt: number): voi
   const known = readRow(sql, object);
   if (known && known.forgottenAt === null) return;
   writeRow(sql, object, {
-    updatedAt: known?.forgottenAt ?? 0, // notes from before it was forgotten stay without effect
+    updatedAt: known?.updatedAt ?? 0, // notes from before it was forgotten stay without effect
     expiresAt,
     forgottenAt: null,
     usage: known?.usage ?? NO_USAGE,
@@ -37,7 +37,7 @@ export function noteObject(sql: Sql, note: CatalogueNote): void {
   sql.transaction(() => {
     const known = readRow(sql, note.object);
     const usage = known ? largest(known.usage, note.usage) : note.usage;
-    const isStale = known && (note.updatedAt < known.updatedAt || note.updatedAt <= (known.forgottenAt ?? -1));
+    const isStale = known && note.updatedAt <= known.updatedAt;
     const next: CatalogueRow = isStale
       ? { ...known, usage }
       : {
@@ -52,12 +52,22 @@ export function noteObject(sql: Sql, note: CatalogueNote): void {
   });
 }
 
-/** Inside a transaction. The row stays as a tombstone, off the lists. */
-export function forgetObject(sql: Sql, object: string, now: number): void {
+/**
+ * Inside a transaction. The row stays as a tombstone, off the lists; notes up to `updatedAt` are those of what is forgotten,
+ * and what a later one says lives already began anew.
+ */
+export function forgetObject(sql: Sql, object: string, now: number, updatedAt = 0): void {
   const known = readRow(sql, object);
-  if (!known || known.forgottenAt !== null) return;
+  if (!known || (known.forgottenAt !== null && updatedAt <= known.updatedAt)) return;
+  const lives = known.expiresAt === null || known.expiresAt > now;
+  if (updatedAt > 0 && updatedAt < known.updatedAt && lives) return;
   for (const entry of known.branches) if (entry[2]) unlist(sql, object, entry);
-  writeRow(sql, object, { ...known, forgottenAt: now, branches: known.branches.map(([b, at]) => [b, at, 0]) });
+  writeRow(sql, object, {
+    ...known,
+    updatedAt: Math.max(known.updatedAt, updatedAt),
+    forgottenAt: known.forgottenAt ?? now,
+    branches: known.branches.map(([branch, at]) => [branch, at, 0]),
+  });
 }
 
 export function listedPage(

@@ -93,10 +93,10 @@ export class TenantStore implements TenantPort, PrefixPort {
     noteObject(this.#sql, note);
   }
 
-  async forget(object: string): Promise<void> {
+  async forget(object: string, updatedAt = 0): Promise<void> {
     const now = this.#now();
     this.#options.wakeAt(now + TOMBSTONE_SECONDS);
-    this.#sql.transaction(() => forgetObject(this.#sql, object, now));
+    this.#sql.transaction(() => forgetObject(this.#sql, object, now, updatedAt));
   }
 
   /** Behind a conversation that was deleted it goes on for a day; behind one that the catalogue never listed is nothing. */

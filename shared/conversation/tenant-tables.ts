@@ -16,7 +16,8 @@ const TABLES = [
   ) WITHOUT ROWID`,
 
   // One row per conversation's object. `branches` is JSON: [branch, created_at, listed 1 or 0] each. A forgotten row
-  // stays for a day: late notes find it instead of writing a new one, and a page can go on behind it.
+  // stays for a day: late notes find it instead of writing a new one, and a page can go on behind it. `updated_at` is that of
+  // the newest note.
   `CREATE TABLE IF NOT EXISTS catalogue (
     object        TEXT PRIMARY KEY,
     updated_at    INTEGER NOT NULL,

@@ -20,6 +20,7 @@ export interface UsageTotals {
 export interface CatalogueNote {
   readonly object: string;
   readonly createdAt: number;
+  /** Milliseconds since 1970, higher than that of every note about an earlier change: they may arrive in any order. */
   readonly updatedAt: number;
   /** When everything in it is gone; null: kept until it is deleted. */
   readonly expiresAt: number | null;
@@ -51,7 +52,8 @@ export interface TenantPort {
   /** Before a conversation's object is first written to, so that nothing exists which the catalogue can't find. */
   register(object: string): Promise<void>;
   note(note: CatalogueNote): Promise<void>;
-  forget(object: string): Promise<void>;
+  /** `updatedAt`: of the change that erased it, so that notes about earlier ones stay without effect. */
+  forget(object: string, updatedAt?: number): Promise<void>;
   conversations(query: {
     readonly limit: number;
     readonly order: "asc" | "desc";

@@ -138,8 +138,8 @@ export class Turns {
           idempotency.requestHash,
           JSON.stringify(nodes),
         );
-      ensureMeta(sql, this.#host.tenant, now);
-      changeMeta(sql, now, { keep: request.stored ? "stored" : "unlisted", begun: nodes });
+      ensureMeta(sql, this.#host.tenant, this.#host.now());
+      changeMeta(sql, this.#host.now(), { keep: request.stored ? "stored" : "unlisted", begun: nodes });
       return nodes;
     });
   }

@@ -4,8 +4,8 @@ import type { ModelSource } from "../../shared/conversation/model-source.ts";
 import type { Sql, SqlRow, SqlValue } from "../../shared/conversation/sql.ts";
 
 export interface Fault {
-  /** Which point, from 1. */
-  readonly at: number;
+  /** Which point, from 1; or the first one at which this is done. */
+  readonly at: number | string;
   /** What happens there: an error, once; errors from there on; or something that the test does. */
   readonly kind: "once" | "for ever" | (() => void);
 }
@@ -37,11 +37,13 @@ export class FaultPoints {
     if (!this.#fault) return;
     const { at, kind } = this.#fault;
     const count = this.passed.length;
+    const isDue = at === count || at === what;
     if (typeof kind === "function") {
-      if (count < at || this.#isInside || this.hasFired) return; // nobody looks into the middle of a transaction
+      const isOver = typeof at === "number" && count > at;
+      if (!(isDue || isOver) || this.#isInside || this.hasFired) return; // nobody looks into the middle of a transaction
       this.hasFired = true;
       kind();
-    } else if (count === at || (kind === "for ever" && count > at)) {
+    } else if (this.hasFired ? kind === "for ever" : isDue) {
       this.hasFired = true;
       this.#resolveFired();
       throw new InjectedFailure(`point ${count}: ${what}`);

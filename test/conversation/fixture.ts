@@ -5,7 +5,9 @@ import { ConversationCore, type ConversationHost } from "../../shared/conversati
 import type { Admission, LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
 import { BusyError, ModelError } from "../../shared/conversation/model-source.ts";
 import { plainSampling } from "../../shared/conversation/sampling-record.ts";
+import { prepareSchema, tableNames } from "../../shared/conversation/schema.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
+import type { TenantStore } from "../../shared/conversation/tenant-store.ts";
 import type { CatalogueNote } from "../../shared/conversation/tenant-types.ts";
 import type {
   Answer,
@@ -108,6 +110,7 @@ export interface TestObject {
   readonly sql: Sql;
   readonly notes: CatalogueNote[];
   readonly reports: string[];
+  /** The storage was given back. */
   forgotten: boolean;
   /** What the host's forgetting waits for: the platform's takes many calls. */
   forgetting: Promise<void>;
@@ -128,7 +131,15 @@ export interface TestObject {
 /** How often the platform tries a failed alarm again. */
 const ALARM_TRIES = 6;
 
-export function testObject(sql: Sql, models: ModelSource): TestObject {
+/** The name of every test's object in its tenant's catalogue. */
+export const OBJECT = "0".repeat(64);
+
+/** `tenant` hears what a real one would, besides what is recorded here. */
+export function testObject(
+  sql: Sql,
+  models: ModelSource,
+  tenant: Pick<TenantStore, "note" | "forget" | "forgetPrefixes"> | null = null,
+): TestObject {
   const work = new Set<Promise<unknown>>();
   const unheard: unknown[] = [];
   const track = (promise: Promise<unknown>) => {
@@ -153,8 +164,10 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
     openWith(faults, hashing = async () => undefined) {
       const now = () => object.clock ?? Date.now();
       const opened: { core: ConversationCore | null } = { core: null };
+      const forgetPrefixes = faults.call("forget prefixes", async () => tenant?.forgetPrefixes(OBJECT));
+      const forgetObject = faults.call("forget", async (updatedAt: number) => tenant?.forget(OBJECT, updatedAt));
       const host: ConversationHost = {
-        object: "0".repeat(64),
+        object: OBJECT,
         tenant: "default",
         sql: faults.sql(sql),
         models: faults.models(models),
@@ -172,10 +185,20 @@ export function testObject(sql: Sql, models: ModelSource): TestObject {
           if (milliseconds <= now()) track(ring(() => opened.core?.wake()));
         },
         keepAlive: track,
-        note: faults.call("note", async (note) => void object.notes.push(note)),
+        note: faults.call("note", async (note) => {
+          object.notes.push(note);
+          await tenant?.note(note);
+        }),
         report: (what, error) => void object.reports.push(`${what}: ${String(error)}`),
-        forget: faults.call("forget", async () => {
+        async forget(updatedAt) {
           await object.forgetting;
+          await forgetPrefixes();
+          await forgetObject(updatedAt);
+        },
+        clear: faults.call("clear", async () => {
+          for (const name of tableNames) sql.exec(`DROP TABLE ${name}`);
+          prepareSchema(sql); // as a new instance does
+          object.wakeTimes.length = 0;
           object.forgotten = true;
         }),
       };

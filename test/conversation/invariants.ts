@@ -1,4 +1,4 @@
-/** What holds of a conversation's database at every instant, between any two transactions. */
+/** What holds of a conversation's database at every instant, between any two transactions; and what holds right behind an erasure. */
 
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
@@ -6,7 +6,7 @@ import { readMeta } from "../../shared/conversation/meta.ts";
 import type { LoadedModel } from "../../shared/conversation/model-source.ts";
 import { findNode, isFinished, type Node } from "../../shared/conversation/nodes.ts";
 import { systemOf, systemText, withoutInstructions } from "../../shared/conversation/prompt.ts";
-import { type Sql, unpackNumbers } from "../../shared/conversation/sql.ts";
+import { type Sql, type SqlRow, unpackNumbers } from "../../shared/conversation/sql.ts";
 import { ringShape } from "../../shared/conversation/state-parts.ts";
 import { MAX_NODE_TOKENS, readIds } from "../../shared/conversation/token-log.ts";
 import { OutputText } from "../../shared/output-text.ts";
@@ -53,6 +53,20 @@ export function checkInvariants(sql: Sql, loaded: LoadedModel | null): string[] 
   );
   return problems;
 }
+
+/**
+ * Parts that no checkpoint names. Between turns there are some, which wait to be collected; right behind an erasure there are
+ * none: they may be states of what was erased.
+ */
+export function unnamedParts(sql: Sql): number[] {
+  const named = new Set(sql.exec("SELECT recurrent, segments FROM checkpoint").flatMap(partsOf));
+  return sql.exec("SELECT id FROM part").flatMap(({ id }) => (named.has(id as number) ? [] : [id as number]));
+}
+
+const partsOf = ({ recurrent, segments }: SqlRow): number[] => [
+  ...unpackNumbers(recurrent),
+  ...unpackNumbers(segments).filter((_, at) => at % 3 === 2),
+];
 
 type Expect = (holds: boolean, what: string) => void;
 
@@ -172,7 +186,7 @@ function checkCheckpoints(
     const position = row.position as number;
     const numbers = unpackNumbers(row.segments);
     const segments = Array.from({ length: numbers.length / 3 }, (_, at) => numbers.slice(3 * at, 3 * at + 3));
-    const named = [...unpackNumbers(row.recurrent), ...segments.map(([, , part]) => part)];
+    const named = partsOf(row);
     for (const part of named) expect(parts.has(part), `${name}: its part ${part} does not exist`);
     expect(new Set(named).size === named.length, `${name}: names a part twice`);
     for (const [at, [start, positions]] of segments.entries()) {

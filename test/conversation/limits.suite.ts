@@ -3,9 +3,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { MAX_BRANCHES } from "../../shared/conversation/branches.ts";
 import { BusyError, type ModelSource } from "../../shared/conversation/model-source.ts";
+import { MAX_ENCODED_BYTES } from "../../shared/conversation/plan.ts";
 import { MAX_ROW_BYTES, MAX_TEXT_BYTES } from "../../shared/conversation/row-size.ts";
+import type { Sql } from "../../shared/conversation/sql.ts";
 import { appendIds, readIds, readLogprobs } from "../../shared/conversation/token-log.ts";
-import type { ConversationItem, LogprobRecord } from "../../shared/conversation/types.ts";
+import type { ConversationItem, LogprobRecord, TurnRequest } from "../../shared/conversation/types.ts";
 import { finished, request, sourceOf, type TestObject, testObject, unwrap, user } from "./fixture.ts";
 import type { Shell } from "./turns.suite.ts";
 
@@ -62,6 +64,71 @@ export function limitsSuite(shell: Shell): void {
         unwrap(await object.open().addItems(branch, items(room)));
         const page = unwrap(await object.open().items(branch, { order: "asc", limit: 1 }));
         expect(page.items[0].content.length).toBe(room);
+      }));
+
+    const full: BusyError = new BusyError("there is no room", 3);
+    /** Turns are planned and not computed; what texts they read is counted. */
+    const planning = (sql: Sql) => {
+      const read = { bytes: 0 };
+      const counting: Sql = {
+        exec(query, ...values) {
+          const rows = sql.exec(query, ...values);
+          for (const row of rows)
+            for (const value of Object.values(row)) read.bytes += typeof value === "string" ? value.length : 0;
+          return rows;
+        },
+        transaction: (body) => sql.transaction(body),
+      };
+      const admit = () => {
+        throw full;
+      };
+      return { core: testObject(counting, { ...models, admit }).open(), read };
+    };
+
+    // All of it was read and encoded before it was refused for its tokens: 4 MB took what memory an isolate has.
+    test("what waits for a reply is refused when it is more than one turn reads, and is not read", () =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        const wait = async (bytes: number) =>
+          unwrap(await object.open().addItems(branch, [user("word ".repeat(bytes / 5))]));
+        await wait(MAX_ENCODED_BYTES / 2);
+        await wait(MAX_ENCODED_BYTES / 2 - 5);
+        const { core, read } = planning(object.sql);
+        const ask = (input: string) =>
+          core.turn(request(model, input, { parent: { kind: "branch", branch } }), { quiet: true });
+        expect(await ask("Hello")).toMatchObject({ ok: false, error: { status: 429 } }); // as far as its computation
+        expect(await ask("Hello!")).toMatchObject({
+          ok: false,
+          error: { status: 413, code: "input_too_large", message: expect.stringContaining("more than 1500000 bytes") },
+        });
+        for (let at = 0; at < 10; at++) await wait(1_000_000);
+        read.bytes = 0;
+        expect(await ask("Hello")).toMatchObject({ ok: false, error: { status: 413 } });
+        expect(read.bytes).toBeLessThan(4 * MAX_ENCODED_BYTES);
+      }));
+
+    test("a conversation that is too long to be read anew goes on, but not under other instructions", () =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        const parent = { kind: "branch", branch } as const;
+        for (let at = 0; at < 12; at++)
+          await finished(await object.open().turn(request(model, "Hi", { parent, maxTokens: 2 }), { quiet: true }));
+        const long = JSON.stringify([user("z".repeat(MAX_ENCODED_BYTES / 2))]);
+        for (let at = 1; at <= 12; at++) object.sql.exec("UPDATE node SET input = ? WHERE id = ?", long, at);
+        const { core, read } = planning(object.sql);
+        const under = async (options: Partial<TurnRequest>) => {
+          const answer = await core.turn(request(model, "Why?", { parent, ...options }), { quiet: true });
+          return answer.ok ? null : answer.error;
+        };
+        expect(await under({})).toMatchObject({ status: 429 });
+        read.bytes = 0;
+        expect(await under({ instructions: "Rhyme." })).toMatchObject({ status: 413, code: "input_too_large" });
+        expect(read.bytes).toBeLessThan(4 * MAX_ENCODED_BYTES);
+        read.bytes = 0;
+        const file = await new Response(unwrap(await core.exportState(branch))).text();
+        expect(file).toContain('"log"');
+        expect(file).not.toContain('"items"'); // they have no room in it, and are not read to find that out
+        expect(read.bytes).toBeLessThan(4 * MAX_ENCODED_BYTES);
       }));
 
     // A hundred messages of a megabyte are a page of 100 MB: more than a message between objects, or an isolate, holds.

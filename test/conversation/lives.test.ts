@@ -64,9 +64,10 @@ test("a turn that comes while an expired conversation is being erased is refused
       isForgotten = resolve;
     });
     const waking = conversation.wake();
-    const parent = { kind: "node", node } as const;
-    const late = await conversation.turn(turn({ parent, maxTokens: 4 }), { quiet: true });
+    const late = await conversation.turn(turn({ maxTokens: 4 }), { quiet: true });
     expect(late).toMatchObject({ ok: false, error: { status: 409, retryAfterSeconds: 1 } });
+    const behind = turn({ parent: { kind: "node", node }, maxTokens: 4 });
+    expect(await conversation.turn(behind, { quiet: true })).toMatchObject({ ok: false, error: { status: 404 } });
     expect(await conversation.createBranch({ node, items: [], metadata: {} })).toMatchObject({ ok: false });
     isForgotten();
     await waking;

@@ -62,10 +62,14 @@ export const nodeShell: Shell = {
   },
 };
 
-/** Uses an object of its own until nothing computes in it any more; what is left is sound. */
-export function withObject(models: ModelSource, use: (object: TestObject) => Promise<void>): Promise<void> {
+/** Uses an object of its own until nothing computes in it any more; what is left is sound. `tenant` hears what it tells. */
+export function withObject(
+  models: ModelSource,
+  use: (object: TestObject) => Promise<void>,
+  tenant?: Parameters<typeof testObject>[2],
+): Promise<void> {
   return nodeShell.withSql(async (sql) => {
-    const object = testObject(sql, models);
+    const object = testObject(sql, models, tenant);
     await use(object);
     await object.settled();
     expect(checkInvariants(sql, await models.load(fledgling.id))).toStrictEqual([]);

@@ -110,6 +110,17 @@ export function tenantStoreSuite(withSql: WithSql): void {
       ]);
     });
 
+    storeTest("forgets what was erased, but not what a newer note says lives", async ({ store }) => {
+      await store.note(note(1, { updatedAt: START + 5 }));
+      await store.forget(object(1), START + 4); // late: what it forgets has begun anew
+      expect(await listAll(store)).toStrictEqual([[1, 0]]);
+      await store.note(note(1, { updatedAt: START + 6, expiresAt: START, branches: [] }));
+      await store.forget(object(1), START + 5); // the note, of its last change, overtook it
+      expect(await store.objects(null, 10)).toStrictEqual([]);
+      await store.note(note(1, { updatedAt: START + 7 }));
+      expect(await listAll(store)).toStrictEqual([[1, 0]]);
+    });
+
     storeTest("pages both ways, newest first unless asked otherwise, each conversation once", async ({ store }) => {
       for (let n = 0; n < 25; n++) await store.note(note(n, { createdAt: START + (n % 4) })); // many in one second
       for (const order of ["asc", "desc"] as const)
@@ -192,7 +203,8 @@ export function tenantStoreSuite(withSql: WithSql): void {
       async ({ store, clock }) => {
         await store.note(note(1, { usage: usage(1, 10, 0, 5) }));
         clock.seconds += 100;
-        await store.forget(object(1));
+        await store.forget(object(1), START + 90);
+        await store.forget(object(1), START + 100); // it was erased again, and that other notes are on their way is known
         await store.forget(object(1));
         await store.forget(object(2)); // never heard of
         await store.note(note(1, { updatedAt: START + 100, usage: usage(2, 25, 10, 7) })); // it was on its way

@@ -45,7 +45,7 @@ export class Arena {
     rounds: 0,
     kills: 0,
     phases: Object.fromEntries(PHASES.map((phase) => [phase, 0])) as Record<Phase, number>,
-    operations: { response: 0, chat: 0, "state import": 0, fork: 0, deletion: 0 },
+    operations: { response: 0, chat: 0, "state import": 0, fork: 0, deletion: 0, erasure: 0 },
     acknowledgedBefore: 0,
     acknowledged: 0,
     retried: 0,

@@ -1,4 +1,4 @@
-/** Rounds in which something else than a reply is killed: the import of a state, a fork, a deletion. */
+/** Rounds in which something else than a reply is killed: the import of a state, a fork, a deletion, the erasure of everything. */
 
 import { isDeepStrictEqual } from "node:util";
 import type { Hold } from "./hold.ts";
@@ -23,17 +23,25 @@ type Request = readonly [method: string, path: string, body?: Json | Uint8Array]
 export async function playOperation(round: OperationRound): Promise<Phase[]> {
   const { arena, scenario, cycle, sampling } = round;
   const before = new Set(objectIds(arena.persist, "Conversation"));
-  const response = await shortConversation(arena, sampling);
+  // What is erased is all that a tenant has: one of its own.
+  const key = scenario.operation === "erasure" ? await arena.runtime.key(`erased${cycle}`) : arena.key;
+  const response = await shortConversation({ runtime: arena.runtime, key }, sampling);
   const conversation = (response.conversation as { id: string }).id;
   const [object, ...more] = objectIds(arena.persist, "Conversation").filter((id) => !before.has(id));
   if (object === undefined || more.length > 0) throw new Error(`expected one new object, found ${1 + more.length}`);
-  const started = { ...round, response, conversation, object };
-  const play = { "state import": playImport, fork: playFork, deletion: cycle % 2 === 0 ? playDeletion : playErasure };
+  const started = { ...round, key, response, conversation, object };
+  const play = {
+    "state import": playImport,
+    fork: playFork,
+    deletion: cycle % 2 === 0 ? playDeletion : playResponseDeletion,
+    erasure: playErasure,
+  };
   const phase = await play[scenario.operation as keyof typeof play](started);
   return [phase];
 }
 
 interface Started extends OperationRound {
+  readonly key: string;
   readonly response: Json & { id: string };
   readonly conversation: string;
   readonly object: string;
@@ -41,10 +49,10 @@ interface Started extends OperationRound {
 
 /** Sends the request, kills the runtime where it is held, and starts it again. Nobody has heard of an outcome. */
 async function killIn(
-  { arena, scenario, cycle, object }: Started,
+  { arena, key, scenario, cycle, object }: Started,
   ...[method, path, body]: Request
 ): Promise<Hold["instant"]> {
-  const { runtime, key, persist, random, problem, gate } = arena;
+  const { runtime, persist, random, problem, gate } = arena;
   const arming = armingFor(scenario, cycle, random);
   if (!arming?.hold) throw new Error(`${scenario.aim}: expected a hold`);
   await arena.arm(arming);
@@ -71,11 +79,11 @@ const optionsFor = (body: Request[2]): SendOptions =>
   body instanceof Uint8Array ? { headers: { "content-type": "application/octet-stream" } } : {};
 
 async function mustAnswer(
-  { arena }: Started,
+  { arena, key }: Started,
   statuses: readonly number[],
   ...[method, path, body]: Request
 ): Promise<Json> {
-  const { status, text, json } = await send(arena.runtime, arena.key, method, path, body, optionsFor(body));
+  const { status, text, json } = await send(arena.runtime, key, method, path, body, optionsFor(body));
   if (!statuses.includes(status))
     arena.problem(`${method} ${path}: expected ${statuses.join(" or ")}, found ${status} ${text}`);
   return json;
@@ -119,22 +127,39 @@ async function playFork(round: Started): Promise<Phase> {
 
 /** Of a whole conversation: its object is emptied, the tenant told. */
 async function playDeletion(round: Started): Promise<Phase> {
-  const { arena, conversation, object, response } = round;
+  const { arena, conversation, object } = round;
   const path = `/v1/conversations/${conversation}`;
   await killIn(round, "DELETE", path);
   await mustAnswer(round, [200, 404], "DELETE", path);
-  await mustAnswer(round, [404], "GET", path);
+  await checkGone(round);
+  await checkBooks(arena.persist, object, arena.problem);
+  return "deletion";
+}
+
+/**
+ * Of all that a tenant has. Where the tenant was told before the kill, the second request finds nothing to erase: texts are
+ * gone by then, and the object's alarm does the rest, which is waited for when all rounds are over.
+ */
+async function playErasure(round: Started): Promise<Phase> {
+  await killIn(round, "DELETE", "/v1/data");
+  const { deleted } = await mustAnswer(round, [200], "DELETE", "/v1/data");
+  if (deleted !== true) round.arena.problem(`the second erasure: deleted is ${deleted}`);
+  await checkGone(round);
+  return "deletion";
+}
+
+async function checkGone(round: Started): Promise<void> {
+  const { arena, conversation, object, response } = round;
+  await mustAnswer(round, [404], "GET", `/v1/conversations/${conversation}`);
   await mustAnswer(round, [404], "GET", `/v1/responses/${response.id}`);
   const leftovers = withObjectCopy(arena.persist, "Conversation", object, (sql) =>
     hasTable(sql, "node") ? sql.exec("SELECT id FROM node WHERE status <> 'erased'").length : 0,
   );
   if (leftovers > 0) arena.problem(`${leftovers} responses are left`);
-  await checkBooks(arena.persist, object, arena.problem);
-  return "deletion";
 }
 
 /** Of a response with one behind it: its text goes, the other one stays. */
-async function playErasure(round: Started): Promise<Phase> {
+async function playResponseDeletion(round: Started): Promise<Phase> {
   const { arena, sampling, response } = round;
   const behind = (await followUp(arena, sampling, response)) as Json & { id: string };
   await killIn(round, "DELETE", `/v1/responses/${response.id}`);

@@ -20,7 +20,7 @@ export type Phase = (typeof PHASES)[number];
 /** Phases that a run has to hit; "between turns" is where a kill lands that came too late. */
 export const NEEDED = PHASES.filter((phase) => phase !== "between turns");
 
-export type Operation = "response" | "chat" | "state import" | "fork" | "deletion";
+export type Operation = "response" | "chat" | "state import" | "fork" | "deletion" | "erasure";
 
 /** What a round does, and where its first kill is aimed. */
 export interface Scenario {
@@ -28,11 +28,12 @@ export interface Scenario {
   readonly aim: Exclude<Phase, "between turns"> | "anywhere";
 }
 
-/** Twelve rounds do each once. */
+/** Thirteen rounds do each once. */
 export const scenarios: readonly Scenario[] = [
   { operation: "response", aim: "prefill" },
   { operation: "chat", aim: "decode" },
   { operation: "response", aim: "between log and event" },
+  { operation: "erasure", aim: "deletion" },
   { operation: "state import", aim: "state import" },
   { operation: "response", aim: "segment alarm" },
   { operation: "chat", aim: "commit" },
@@ -54,7 +55,7 @@ export const segmentSecondsOf = ({ aim }: Scenario): { segmentSeconds?: number }
   aim === "segment alarm" ? { segmentSeconds: SEGMENT_SECONDS } : {};
 
 /** null: chance, or what the client hears, says when. `cycle` counts how often the scenario was played before. */
-export function armingFor({ aim }: Scenario, cycle: number, random: () => number): Arming | null {
+export function armingFor({ operation, aim }: Scenario, cycle: number, random: () => number): Arming | null {
   const upTo = (count: number) => 1 + Math.floor(random() * count);
   const instant = INSTANTS[cycle % INSTANTS.length];
   const inConversation = (statement: string, count: number, rest: Partial<Hold> = {}): Arming => ({
@@ -84,6 +85,12 @@ export function armingFor({ aim }: Scenario, cycle: number, random: () => number
     case "fork":
       return inConversation("^(INSERT|UPDATE)", upTo(2));
     case "deletion": {
+      if (operation === "erasure") {
+        const at = INSTANTS[(Math.floor(cycle / 3) + 2) % INSTANTS.length];
+        // The tenant's list, the object's rows, its storage.
+        const holds = [inTenant("^DELETE FROM listed"), inConversation("^DELETE", 1), inConversation("^deleteAll$", 1)];
+        return { hold: { ...(holds[cycle % 3].hold as Hold), instant: at } };
+      }
       const kind = Math.floor(cycle / 2) % 4; // every other cycle deletes a conversation, see kill-operations.ts
       if (cycle % 2 === 1 || kind < 2) return inConversation("^\\s*(DELETE|UPDATE)", upTo(2));
       return kind === 2 ? inTenant("INTO catalogue") : inConversation("^deleteAll$", 1);

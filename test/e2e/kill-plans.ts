@@ -112,7 +112,10 @@ export async function chatReference(arena: Arena, plan: Plan): Promise<Reference
 }
 
 /** A conversation with one short reply. */
-export async function shortConversation({ runtime, key }: Arena, sampling: Json): Promise<Json & { id: string }> {
+export async function shortConversation(
+  { runtime, key }: Pick<Arena, "runtime" | "key">,
+  sampling: Json,
+): Promise<Json & { id: string }> {
   const { id: conversation } = await ask(runtime, key, "POST", "/v1/conversations", {});
   const body = { ...sampling, input: SHORT_INPUT, max_output_tokens: 24, conversation };
   return ask(runtime, key, "POST", "/v1/responses", body);

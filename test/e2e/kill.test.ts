@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { ARMING_PATH } from "./hold.ts";
 import { killRounds, missed } from "./kill-rounds.ts";
 
-const ROUNDS = 12; // each scenario once
+const ROUNDS = 13; // each scenario once
 const seed = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 31)); // another one every time: report it
 
 test("a killed runtime goes on as if nothing had happened", { timeout: 240_000 }, async () => {

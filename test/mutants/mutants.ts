@@ -13,6 +13,7 @@ export interface Mutant {
 }
 
 const turns = "test/conversation/turns.test.ts";
+const deletion = "test/conversation/deletion.test.ts";
 
 export const mutants: readonly Mutant[] = [
   {
@@ -26,8 +27,8 @@ export const mutants: readonly Mutant[] = [
   {
     mistake: "whoever was replaced may go on writing",
     file: "shared/conversation/runner.ts",
-    from: "throw new LeaseLost(this.#node.id);\n  }",
-    to: "return;\n  }",
+    from: "throw new LeaseLost(this.#node.id);\n    return row.cut === 0;",
+    to: "return true;\n    return row.cut === 0;",
     caughtBy: "test/conversation/side-by-side.test.ts",
     test: "an instance that was replaced while it hashed a checkpoint",
   },
@@ -129,12 +130,92 @@ export const mutants: readonly Mutant[] = [
     test: "a response's deletion",
   },
   {
-    mistake: "states that were computed from deleted text stay",
+    mistake: "what follows a deleted response is continued as if it were there",
     file: "shared/conversation/erase.ts",
     from: "changed.has(id) ? 0 : 1",
     to: "0",
     caughtBy: turns,
     test: "a deleted response leaves a tombstone",
+  },
+  {
+    mistake: "states that were computed from deleted text stay",
+    file: "shared/conversation/erase.ts",
+    from: "    deleteCheckpoint(sql, id);\n",
+    to: "",
+    caughtBy: deletion,
+    test: "replies that begin behind it while others are stopped",
+  },
+  {
+    mistake: "parts of states of deleted text stay",
+    file: "shared/conversation/erase.ts",
+    from: "  collectParts(sql);\n",
+    to: "",
+    caughtBy: "test/conversation/fault-injection.test.ts",
+    test: "a response's deletion",
+  },
+  {
+    mistake: "a reply goes on behind its response's deletion",
+    file: "shared/conversation/conversation.ts",
+    from: "this.#runs.stopFrom(id, () =>",
+    to: "((erase: () => void) => erase())(() =>",
+    caughtBy: deletion,
+    test: "with a response, replies that begin behind it",
+  },
+  {
+    mistake: "a reply goes on behind a message's deletion",
+    file: "shared/conversation/conversation.ts",
+    from: "this.#runs.stopFrom(node, () =>",
+    to: "((erase: () => BranchRecord) => erase())(() =>",
+    caughtBy: deletion,
+    test: "with a message, replies that begin behind it",
+  },
+  {
+    mistake: "a reply whose beginning was deleted keeps its state",
+    file: "shared/conversation/runner.ts",
+    from: "if (prepared && mayKeep)",
+    to: "if (prepared)",
+    caughtBy: deletion,
+    test: "leaves no state when it comes to its end",
+  },
+  {
+    mistake: "a deleted reply that there was no room to end stays in progress",
+    file: "shared/conversation/runs.ts",
+    from: "      for (const run of runs) if (run.busy) await this.#fail(run, deletedUnder());\n",
+    to: "      if (runs.some(({ busy }) => busy)) return erase();\n",
+    caughtBy: deletion,
+    test: "that there is no room to end is over when the reply is deleted",
+  },
+  {
+    mistake: "the tenant forgets a conversation whose texts are still there",
+    file: "shared/conversation/conversation.ts",
+    from: "        eraseEverything(sql);\n",
+    to: "",
+    caughtBy: "test/conversation/fault-injection.test.ts",
+    test: "the erasure of everything",
+  },
+  {
+    mistake: "all that waits for a reply is read, however much it is",
+    file: "shared/conversation/plan.ts",
+    from: "    if (left < 0)\n      throw tooMuch(",
+    to: "    if (left < -1e12)\n      throw tooMuch(",
+    caughtBy: "test/conversation/limits.test.ts",
+    test: "what waits for a reply is refused",
+  },
+  {
+    mistake: "the note that comes last counts, not the newest",
+    file: "shared/conversation/tenant-catalogue.ts",
+    from: "known && note.updatedAt <= known.updatedAt",
+    to: "known && note.updatedAt === known.updatedAt",
+    caughtBy: "test/conversation/notes.test.ts",
+    test: "in the millisecond in which all of it happens",
+  },
+  {
+    mistake: "a clock that goes back makes notes look old",
+    file: "shared/conversation/meta.ts",
+    from: "Math.max(meta.updatedAt + 1, now)",
+    to: "now",
+    caughtBy: "test/conversation/notes.test.ts",
+    test: "while the clock goes back",
   },
   {
     mistake: "the policy drops a state that can't be rebuilt",
@@ -147,8 +228,8 @@ export const mutants: readonly Mutant[] = [
   {
     mistake: "a revoked key works",
     file: "shared/conversation/tenant-store.ts",
-    from: "revoked_at IS NULL",
-    to: "1 = 1",
+    from: "row.revoked_at === null",
+    to: "true",
     caughtBy: "test/conversation/tenant-store.test.ts",
     test: "are held from when they are added until they are revoked",
   },
@@ -163,7 +244,7 @@ export const mutants: readonly Mutant[] = [
   {
     mistake: "whoever was replaced may put its checkpoint over its successor's",
     file: "shared/conversation/runner.ts",
-    from: "this.#basis = sql.transaction(() => {\n      this.#checkLease();\n",
+    from: "this.#basis = sql.transaction(() => {\n      if (!this.#checkLease()) throw new Cancelled();\n",
     to: "this.#basis = sql.transaction(() => {\n",
     caughtBy: "test/conversation/side-by-side.test.ts",
     test: "an instance that was replaced while it hashed a checkpoint",
