@@ -34,8 +34,8 @@ import { ModelLoad, type OnProgress } from "./model-load.ts";
 import { type BundleStore, openStore, type StoreBindings } from "./model-store.ts";
 
 // A request that is cancelled while it computes never releases its place: no `finally` runs. But its timers end with it, so a
-// computation is alive as long as its timer beats, also while it waits for a slow reader or for its next segment. One that was
-// not seen for this long is gone. The same goes for a load that nobody looks at.
+// computation is alive as long as its timer beats, also while it waits for its next segment or for its client (how long it
+// waits for that one is patience.ts's matter). One that was not seen for this long is gone, as is a load that nobody looks at.
 const LEASE_MS = 30_000;
 const BEAT_MS = LEASE_MS / 4;
 

@@ -114,7 +114,7 @@ export async function readStateFile(
     checkFinite(layout, sections.state as Uint8Array);
     return { header, sections, layout };
   } finally {
-    await reader.cancel();
+    reader.cancel();
   }
 }
 
@@ -201,8 +201,9 @@ class ExactReader {
     if (!next?.done) throw refuse("expected the end of the file behind its last section, found more");
   }
 
-  async cancel(): Promise<void> {
-    await this.#reader.cancel().catch(() => undefined);
+  /** Not waited for: the sender may take its time. */
+  cancel(): void {
+    void this.#reader.cancel().catch(() => undefined);
   }
 }
 

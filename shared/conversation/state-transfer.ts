@@ -15,6 +15,7 @@ import {
   nextNodeId,
   type StoredRequest,
 } from "./nodes.ts";
+import { sentSteadily } from "./patience.ts";
 import { allItems } from "./plan.ts";
 import { RefusedError } from "./refusal.ts";
 import { logBetween, logFrom, nearestState } from "./replay.ts";
@@ -130,7 +131,8 @@ async function importAdmitted<Placed>(
   admit: (loaded: LoadedModel) => void,
 ): Promise<Placed> {
   let loaded: LoadedModel | null = null;
-  const { header, sections, layout } = await readStateFile(file, {
+  const steady = sentSteadily(file, () => host.now());
+  const { header, sections, layout } = await readStateFile(steady, {
     tenant: host.tenant,
     sign: host.sign,
     digest: host.digest,

@@ -11,7 +11,7 @@ import { type App, findModel, jsonBody, type Scope, scopeOf, streamable, tellErr
 import { checkLogprobs, checkStreamOptions, failedResponse, wasAbandoned } from "../request-rules.ts";
 import { reportedSeed, samplingRecord, stopList } from "../sampling.ts";
 import type { ModelListing, Services } from "../services.ts";
-import { comment, DONE, frame, sseResponse } from "../sse.ts";
+import { comment, DONE, type Frames, frame, sseResponse } from "../sse.ts";
 import { drain, fromComputation, type TurnSource } from "../turn-source.ts";
 import { completionUsage, sumUsage } from "../usage.ts";
 
@@ -29,7 +29,8 @@ export function addCompletionRoutes(app: App, services: Services): void {
     const model = findModel(services, body.model);
     checkStreamOptions(body);
     const requests = requestsOf(body, model, services);
-    const begin = (request: StatelessRequest) => fromComputation((signal) => services.stateless.run(request, signal));
+    const begin = (request: StatelessRequest) =>
+      fromComputation((signal) => services.stateless.run(request, signal), services.now);
     const source = await begin(requests[0]!);
     const envelope: Envelope = {
       id: `cmpl-${crypto.randomUUID().replaceAll("-", "")}`,
@@ -110,7 +111,7 @@ function streamed(
   const chunksOf = () => new CompletionChunks(envelope, index * requests[index]!.choices);
   let chunks = chunksOf();
   const usages: ReturnType<typeof sumUsage>[] = [];
-  return sseResponse({
+  const frames: Frames = {
     async next() {
       if (isOver) return null;
       const event = await source.next();
@@ -132,11 +133,12 @@ function streamed(
     },
     onError(error) {
       void source.cancel();
-      return frame(tellError(scope, error)) + DONE;
+      return frame(tellError(scope, error)); // and no [DONE]: what has one is whole
     },
     cancel() {
       isOver = true;
       return source.cancel();
     },
-  });
+  };
+  return sseResponse(frames, first.patience);
 }
