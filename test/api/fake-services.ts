@@ -26,6 +26,7 @@ export class FakeServices implements Services {
   isOverLimit = false;
   statelessAborts = 0;
   #objects = 0;
+  #drawn = 0n;
 
   async authenticate(authorization: string | null) {
     const tenant = KEYS[authorization?.replace(/^Bearer /, "") ?? ""];
@@ -159,7 +160,7 @@ export class FakeServices implements Services {
   }
 
   hmac = async (purpose: string, text: string) => `${purpose}:${text}`;
-  drawSeed = () => 2n ** 62n + 12345n;
+  drawSeed = () => 2n ** 62n + 12345n + this.#drawn++; // never the same one twice
   now = () => 1_800_000_000_000;
   report = (error: unknown) => void this.reported.push(error);
 }

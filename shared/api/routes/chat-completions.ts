@@ -105,7 +105,7 @@ async function envelopeOf(
     created: begun?.createdAt ?? Math.floor(services.now() / 1000),
     model: model.id,
     ...fingerprintOf(begun),
-    seed: reportedSeed(draft.sampling),
+    seed: reportedSeed((begun ?? draft).sampling), // of the first request with its key: every one draws another
   };
 }
 
