@@ -8,6 +8,7 @@ import { Bell, loggedText } from "./readers.ts";
 import { RefusedError, refusalOf } from "./refusal.ts";
 import { type Epochs, LeaseLost, runChoices } from "./runner.ts";
 import type { Sql } from "./sql.ts";
+import { discardTrapped, isTrap } from "./traps.ts";
 
 /** How soon a wake-up looks after a turn that this instance runs: should the instance vanish, another goes on then. */
 const HEARTBEAT_MILLISECONDS = 30_000;
@@ -276,7 +277,7 @@ export class Runs {
     try {
       await runChoices(host, loaded, admission, epochs, () => run.isCancelled);
     } catch (error) {
-      if (isTrap(error)) this.#host.models.discard(loaded);
+      discardTrapped(this.#host.models, loaded, error);
       throw error;
     } finally {
       admission.release();
@@ -367,6 +368,3 @@ export class Runs {
 function epochsOf(sql: Sql, nodes: readonly number[]): Epochs {
   return new Map(nodes.map((id) => [id, findNode(sql, id)?.epoch ?? 0]));
 }
-
-/** Whatever a kernel left half done is thrown away with its instance. */
-const isTrap = (error: unknown): boolean => error instanceof Error && error.name === "RuntimeError";

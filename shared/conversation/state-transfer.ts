@@ -22,6 +22,7 @@ import { logBetween, logFrom, nearestState } from "./replay.ts";
 import { plainSampling } from "./sampling-record.ts";
 import { MAX_ITEMS_BYTES, readStateFile, type Sections, type StateHeader, writeStateFile } from "./state-file.ts";
 import { appendIds, fromBytes, MAX_NODE_TOKENS, toBytes } from "./token-log.ts";
+import { discardTrapped } from "./traps.ts";
 import type { InputItem } from "./types.ts";
 
 type Host = Pick<ConversationHost, "sql" | "models" | "digest" | "sign" | "tenant" | "now" | "segmentTokens">;
@@ -87,6 +88,9 @@ async function stateAt(host: Host, loaded: LoadedModel, node: Node, end: number)
     const ids = logBetween(sql, node.id, state.position, end).slice(0, host.segmentTokens(loaded));
     await prefill(model, state, ids, { onProgress: () => admission.yieldToEvents() });
     saved = await saveState(model, state);
+  } catch (error) {
+    discardTrapped(host.models, loaded, error);
+    throw error;
   } finally {
     admission.release();
   }

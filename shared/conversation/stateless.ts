@@ -10,6 +10,7 @@ import { encodeConversation, systemOf, systemText } from "./prompt.ts";
 import { refusalOf } from "./refusal.ts";
 import { toLogprobRecord, toSamplingOptions } from "./sampling-record.ts";
 import type { RefusedError, StatelessRequest, StatelessRunner } from "./stateless-types.ts";
+import { discardTrapped } from "./traps.ts";
 import { TextEvents } from "./turn-events.ts";
 import type { LogprobRecord, Refusal, ResponseRecord, TurnEvent } from "./types.ts";
 
@@ -67,6 +68,9 @@ async function* run(host: StatelessHost, request: StatelessRequest, signal: Abor
         },
       };
     }
+  } catch (error) {
+    discardTrapped(host.models, loaded, error);
+    throw error;
   } finally {
     admission.release();
   }
