@@ -57,7 +57,7 @@ export async function beginPassingChat(
 ): Promise<ChatTurn> {
   const { model, sampling, maxTokens, stop, choices, metadata } = draft;
   const prompt = { kind: "chat", ...splitSystem(messages) } as const;
-  const request = { model, prompt, sampling, maxTokens, stop, choices, metadata };
+  const request = { model, prompts: [prompt], sampling, maxTokens, stop, choices, metadata };
   const source = await fromComputation((signal) => services.stateless.run(request, signal), services.now);
   return {
     kept: null,

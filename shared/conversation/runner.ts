@@ -25,7 +25,7 @@ const FLUSH_TOKENS = 64;
 const FLUSH_MILLISECONDS = 250;
 
 /** Prefill takes about this many tokens in the time that decoding takes for one. */
-const PREFILL_SPEED = 4;
+export const PREFILL_SPEED = 4;
 
 /** What a run needs from its conversation's object. */
 export interface RunHost {

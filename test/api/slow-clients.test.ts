@@ -6,8 +6,7 @@ import { openModel, openTextSide } from "../../cli/model-argument.ts";
 import { createApp } from "../../shared/api/app.ts";
 import type { LoadedModel } from "../../shared/conversation/model-source.ts";
 import { PAUSE_SECONDS } from "../../shared/conversation/patience.ts";
-import { createStatelessRunner } from "../../shared/conversation/stateless.ts";
-import { sourceOf } from "../conversation/fixture.ts";
+import { sourceOf, statelessRunner } from "../conversation/fixture.ts";
 import { FakeServices, MODEL } from "./fake-services.ts";
 
 const folder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.url));
@@ -29,7 +28,7 @@ const bodies = {
 // A stream that nobody read kept its place for ever: two hundred of them, and an isolate answered nobody any more.
 test.each(Object.entries(bodies))("a stream of %s that is not read gives its place back", async (path, body) => {
   const services = new FakeServices();
-  const stateless = createStatelessRunner({ models: sourceOf(loaded, { places: 1 }), now: Date.now });
+  const stateless = statelessRunner(sourceOf(loaded, { places: 1 }));
   const app = createApp(Object.assign(services, { stateless, now: Date.now }));
   const post = (to: string, asked: object) => {
     const headers = { authorization: "Bearer sk-alice", "content-type": "application/json" };

@@ -12,13 +12,23 @@ import { DatabaseSync } from "node:sqlite";
 import { parseArgs } from "node:util";
 import { nodeSql } from "../../cli/node-sql.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
-import { createStatelessRunner } from "../../shared/conversation/stateless.ts";
 import type { StatelessRunner } from "../../shared/conversation/stateless-types.ts";
 import { isTrap } from "../../shared/conversation/traps.ts";
 import type { InputItem, ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
 import { seeded } from "../ops/seeded.ts";
 import { freshModel, SharedModel } from "./bleed-model.ts";
-import { finished, greedy, request, sampled, sourceOf, type TestObject, testObject, unwrap, user } from "./fixture.ts";
+import {
+  finished,
+  greedy,
+  request,
+  sampled,
+  sourceOf,
+  statelessRunner,
+  type TestObject,
+  testObject,
+  unwrap,
+  user,
+} from "./fixture.ts";
 
 export interface BleedReport {
   readonly seed: number;
@@ -63,7 +73,7 @@ export async function bleed(
   const alone = await repliesAlone();
   const model = new SharedModel(random);
   const counts = { interleavings: 0, aborted: 0, takenOver: 0, passing: 0, passingTraps: 0 };
-  const stateless = createStatelessRunner({ models: model, now: Date.now });
+  const stateless = statelessRunner(model);
   const wrong: string[] = [];
 
   async function speak(at: number): Promise<void> {
@@ -125,7 +135,7 @@ async function repliesAlone(): Promise<Alone[]> {
   for (let at = 0; at < CONVERSATIONS; at++) {
     const database = new DatabaseSync(":memory:");
     const models = sourceOf(await freshModel({ stateSlots: 2, maxTokens: 16 }));
-    const stateless = createStatelessRunner({ models, now: Date.now });
+    const stateless = statelessRunner(models);
     const object = testObject(nodeSql(database), models);
     const { lines, sampling } = scriptOf(at);
     const [replies, besides]: [string[], string[]] = [[], []];
@@ -161,7 +171,10 @@ async function passing(
   const { sampling } = scriptOf(at);
   for (let mayLeave = leaves; ; mayLeave = false) {
     try {
-      for await (const event of stateless.run({ ...asked, prompt, sampling }, new AbortController().signal)) {
+      for await (const event of stateless.run(
+        { ...asked, prompts: [prompt], sampling },
+        new AbortController().signal,
+      )) {
         if (event.type === "end") return event.response;
         if (mayLeave && event.type === "text") break;
       }

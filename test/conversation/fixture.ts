@@ -6,6 +6,8 @@ import type { Admission, LoadedModel, ModelSource } from "../../shared/conversat
 import { BusyError, ModelError } from "../../shared/conversation/model-source.ts";
 import { plainSampling } from "../../shared/conversation/sampling-record.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
+import { createStatelessRunner } from "../../shared/conversation/stateless.ts";
+import type { StatelessRunner } from "../../shared/conversation/stateless-types.ts";
 import type { CatalogueNote } from "../../shared/conversation/tenant-types.ts";
 import type {
   Answer,
@@ -103,6 +105,10 @@ export function sourceOf(loaded: LoadedModel, options: { places?: number; tokens
     discard: () => undefined,
   };
 }
+
+/** Computes what keeps nothing, as much of it as is asked for. */
+export const statelessRunner = (models: ModelSource, requestTokens = Number.POSITIVE_INFINITY): StatelessRunner =>
+  createStatelessRunner({ models, now: Date.now, requestTokens: () => requestTokens });
 
 export interface TestObject {
   readonly sql: Sql;

@@ -2,9 +2,8 @@
 
 import { expect, test } from "vitest";
 import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
-import { createStatelessRunner } from "../../shared/conversation/stateless.ts";
 import { freshModel, trapping } from "./bleed-model.ts";
-import { finished, request, sourceOf, type TestObject, unwrap } from "./fixture.ts";
+import { finished, request, sourceOf, statelessRunner, type TestObject, unwrap } from "./fixture.ts";
 import { withObject } from "./node-shell.ts";
 
 /** An object with something said in it, and a model that traps at some kernel call after `arm`. */
@@ -44,10 +43,10 @@ test("a turn", () =>
 test("a request that keeps nothing", () =>
   withTrap(async (_, models, arm) => {
     const { parent: __, input, ...asked } = hello((await models.load("")).id);
-    const runner = createStatelessRunner({ models, now: Date.now });
+    const runner = statelessRunner(models);
     const run = async () => {
       const prompt = { kind: "chat", instructions: null, input } as const;
-      for await (const _ of runner.run({ ...asked, prompt }, new AbortController().signal));
+      for await (const _ of runner.run({ ...asked, prompts: [prompt] }, new AbortController().signal));
     };
     arm();
     await expect(run()).rejects.toMatchObject({ name: "RuntimeError" });
