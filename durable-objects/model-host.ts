@@ -15,6 +15,8 @@ import {
   type LoadedModel,
   ModelError,
   type ModelSource,
+  type Needs,
+  turnNeeds,
 } from "../shared/conversation/model-source.ts";
 import { stateLayout } from "../shared/model/state-layout.ts";
 import { openBundleFile } from "./bundle-files.ts";
@@ -112,12 +114,18 @@ export class ModelHost implements ModelSource {
     }
   }
 
-  admit(loaded: LoadedModel): Admission {
+  admit(loaded: LoadedModel, needs: Needs): Admission {
     const owner = this.#ownerOf(loaded);
     if (!owner || owner.isRetired)
       throw new BusyError(`the model ${loaded.id} was unloaded a moment ago: the same request will load it again`, 1);
     const { config } = loaded.model;
-    const running: Running = { bytes: computationBytes(loaded.model), lastSeenMs: Date.now() };
+    const running: Running = { bytes: computationBytes(loaded.model, needs), lastSeenMs: Date.now() };
+    if (owner.bytes + running.bytes > this.#budgetBytes)
+      throw new ModelError(
+        "too-large",
+        `this takes ${running.bytes} bytes with the model ${loaded.id}, which leaves ${this.#budgetBytes - owner.bytes}: ` +
+          "ask for less at once (fewer replies, a shorter text), or of a smaller model",
+      );
     this.#makeRoom(running.bytes, owner, secondsPerToken(config));
     owner.lastUse = ++this.#uses;
     owner.running.add(running);
@@ -203,7 +211,7 @@ export class ModelHost implements ModelSource {
       );
     const layout = stateLayout(config, ring);
     const bytes = memoryBytes(manifest) + tokenizerBytes(manifest);
-    const neededBytes = bytes + computationBytes({ config, stateLayout: layout });
+    const neededBytes = bytes + computationBytes({ config, stateLayout: layout }, turnNeeds(1));
     if (neededBytes > this.#budgetBytes)
       throw new ModelError(
         "too-large",

@@ -85,3 +85,56 @@ export function sentSteadily(stream: ReadableStream<Uint8Array>, now: () => numb
     { highWaterMark: 0 }, // nobody waits before the reader does
   );
 }
+
+/** Small enough to be taken in a few seconds at the slowest pace. */
+const PIECE_BYTES = 2 ** 16;
+
+/**
+ * What a client is sent: the bytes of `files`, one behind the other, in pieces. Breaks off with a `ClientTooSlow` where they are
+ * not taken steadily. `onOver` is called once nothing of them is held any more.
+ */
+export function takenSteadily(
+  files: readonly Uint8Array[],
+  now: () => number,
+  onOver: () => unknown,
+): ReadableStream<Uint8Array> {
+  const patience = new Patience(now);
+  const left = [...files];
+  let at = 0;
+  let untakenBytes = 0;
+  let breakOff: (error: ClientTooSlow) => unknown = () => undefined;
+  const end = () => {
+    patience.stop();
+    left.length = 0;
+    onOver();
+  };
+  const wait = () =>
+    patience.wait(() => {
+      end();
+      breakOff(new ClientTooSlow("the file was read too slowly", "ask for it again"));
+    });
+  return new ReadableStream({
+    type: "bytes",
+    start(controller) {
+      breakOff = (error) => controller.error(error);
+      wait();
+    },
+    pull(controller) {
+      patience.goOn(untakenBytes);
+      while (left.length > 0 && at === left[0].length) {
+        left.shift();
+        at = 0;
+      }
+      if (left.length === 0) {
+        end();
+        return controller.close();
+      }
+      const piece = left[0].slice(at, at + PIECE_BYTES); // a byte stream takes the buffer away
+      untakenBytes = piece.length;
+      at += piece.length;
+      controller.enqueue(piece);
+      wait();
+    },
+    cancel: end,
+  });
+}

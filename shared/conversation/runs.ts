@@ -2,7 +2,7 @@
 
 import { type Digest, deleteCheckpoint } from "./checkpoints.ts";
 import { changeMeta, readMeta } from "./meta.ts";
-import { type Admission, BusyError, type LoadedModel, type ModelSource } from "./model-source.ts";
+import { type Admission, BusyError, type LoadedModel, type ModelSource, turnNeeds } from "./model-source.ts";
 import { FIRST_EPOCH, findNode, type Node, pathUp, type StoredRequest } from "./nodes.ts";
 import { Bell, loggedText } from "./readers.ts";
 import { RefusedError, refusalOf } from "./refusal.ts";
@@ -246,7 +246,7 @@ export class Runs {
     const loaded = await models.load((nodes[0].request as StoredRequest).model);
     if (nodes.some(({ log }) => log?.digest !== loaded.digest))
       throw new GivenUp("the model was replaced while the response was being generated");
-    const admission = models.admit(loaded);
+    const admission = models.admit(loaded, turnNeeds(nodes.length));
     try {
       // The new epoch fences off whoever ran it before, should it still be alive somewhere.
       const epochs = sql.transaction(() => {

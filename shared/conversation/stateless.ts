@@ -22,6 +22,9 @@ import type { LogprobRecord, Refusal, ResponseRecord, TurnEvent } from "./types.
 
 const CHUNK = 64;
 
+/** A token of a prompt in memory: its id, and its share of the text. */
+const PROMPT_TOKEN_BYTES = 12;
+
 export interface StatelessHost {
   readonly models: ModelSource;
   /** Milliseconds since 1970. */
@@ -42,8 +45,10 @@ async function* run(host: StatelessHost, request: StatelessRequest, signal: Abor
   const loaded = await host.models.load(request.model);
   const prompts = request.prompts.map((prompt) => encodePrompt(loaded, prompt));
   toSamplingOptions(request.sampling, loaded.model.config.vocabSize); // refused before anything begins
-  checkCompute(request, prompts, host.requestTokens(loaded));
-  const admission = host.models.admit(loaded);
+  const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
+  checkCompute(request, promptTokens, host.requestTokens(loaded));
+  const needs = { states: request.choices > 1 ? 2 : 1, bytes: PROMPT_TOKEN_BYTES * promptTokens };
+  const admission = host.models.admit(loaded, needs);
   try {
     for (const [at, promptIds] of prompts.entries())
       yield* choiceEvents(host, loaded, admission, request, at, promptIds, signal);
@@ -101,12 +106,11 @@ async function* choiceEvents(
 }
 
 function checkCompute(
-  { maxTokens, choices }: StatelessRequest,
-  prompts: readonly (readonly number[])[],
+  { prompts, maxTokens, choices }: StatelessRequest,
+  promptTokens: number,
   mostTokens: number,
 ): void {
   const replies = prompts.length * choices;
-  const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
   const tokens = replies * maxTokens + Math.ceil(promptTokens / PREFILL_SPEED);
   if (tokens > mostTokens)
     throw new RefusedError(

@@ -1,7 +1,7 @@
 /** Whoever computes when a kernel traps throws the instance away. */
 
 import { expect, test } from "vitest";
-import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
+import { type LoadedModel, type ModelSource, turnNeeds } from "../../shared/conversation/model-source.ts";
 import { freshModel, trapping } from "./bleed-model.ts";
 import { finished, request, sourceOf, statelessRunner, type TestObject, unwrap } from "./fixture.ts";
 import { withObject } from "./node-shell.ts";
@@ -26,7 +26,7 @@ async function withTrap(use: (object: TestObject, models: ModelSource, arm: () =
       left = 7;
     });
     expect(discarded.map((one) => one === spoilt)).toStrictEqual([true]);
-    models.admit(sound).release(); // its place is free again
+    models.admit(sound, turnNeeds(1)).release(); // its place is free again
   });
 }
 
@@ -62,5 +62,5 @@ test("an export that has to rebuild its state", () =>
     object.sql.exec("DELETE FROM checkpoint");
     arm();
     await expect(core.exportState(branch)).rejects.toMatchObject({ name: "RuntimeError" });
-    unwrap(await core.exportState(branch));
+    await unwrap(await core.exportState(branch)).cancel();
   }));
