@@ -59,3 +59,10 @@ export function segmentTokens(config: ModelConfig, seconds: string | undefined):
     );
   return Math.ceil(limit / secondsPerToken(config));
 }
+
+// What keeps nothing is one event of the Worker's, and the platform would end it at 300 s of CPU (wrangler.toml) with half of
+// an answer sent. Well below that, since the pace is an estimate.
+const REQUEST_SECONDS = 200;
+
+/** Output tokens that one request which keeps nothing may compute. */
+export const requestTokens = (config: ModelConfig): number => Math.floor(REQUEST_SECONDS / secondsPerToken(config));

@@ -3,6 +3,7 @@
 import { arenaBytes } from "../shared/backend/wasm/arena-bytes.ts";
 import { FIRST_FREE_BYTE } from "../shared/backend/wasm/kernels.ts";
 import { type Manifest, streamBytes } from "../shared/checkpoint/bundle-manifest.ts";
+import type { Needs } from "../shared/conversation/model-source.ts";
 import type { Model } from "../shared/engine.ts";
 import { TOKENIZER_FILE } from "../shared/load-tokenizer.ts";
 import { stateLayout } from "../shared/model/state-layout.ts";
@@ -19,7 +20,7 @@ export const BUDGET_BYTES = ISOLATE_BYTES - RUNTIME_BYTES;
 
 /**
  * The most that a model's packed weights may take. What is left of the budget, 28 MB, holds at this size: activations (6 MB
- * with 32,000 tokens in the vocabulary), two states in the memory and their copies, a tokenizer (9 MB).
+ * with 32,000 tokens in the vocabulary), two states in the memory and the copies of a computation, a tokenizer (9 MB).
  */
 export const MAX_WEIGHT_BYTES = 80_000_000;
 
@@ -46,7 +47,9 @@ export function tokenizerBytes({ files }: Manifest): number {
   return TOKENIZER_HEAP * (files.find(({ file }) => file === TOKENIZER_FILE)?.bytes ?? 0);
 }
 
-/** A state outside of the memory while others compute, and a copy on its way to or from storage. */
-export function computationBytes({ stateLayout, config }: Pick<Model, "stateLayout" | "config">): number {
-  return 2 * stateLayout.bytes + 4 * config.vocabSize + COMPUTATION_HEAP_BYTES;
+export function computationBytes(
+  { stateLayout, config }: Pick<Model, "stateLayout" | "config">,
+  { states, bytes = 0 }: Needs,
+): number {
+  return states * stateLayout.bytes + bytes + 4 * config.vocabSize + COMPUTATION_HEAP_BYTES;
 }

@@ -15,6 +15,8 @@ import {
   type LoadedModel,
   ModelError,
   type ModelSource,
+  type Needs,
+  turnNeeds,
 } from "../shared/conversation/model-source.ts";
 import { stateLayout } from "../shared/model/state-layout.ts";
 import { openBundleFile } from "./bundle-files.ts";
@@ -34,8 +36,8 @@ import { ModelLoad, type OnProgress } from "./model-load.ts";
 import { type BundleStore, openStore, type StoreBindings } from "./model-store.ts";
 
 // A request that is cancelled while it computes never releases its place: no `finally` runs. But its timers end with it, so a
-// computation is alive as long as its timer beats, also while it waits for a slow reader or for its next segment. One that was
-// not seen for this long is gone. The same goes for a load that nobody looks at.
+// computation is alive as long as its timer beats, also while it waits for its next segment or for its client (how long it
+// waits for that one is patience.ts's matter). One that was not seen for this long is gone, as is a load that nobody looks at.
 const LEASE_MS = 30_000;
 const BEAT_MS = LEASE_MS / 4;
 
@@ -112,12 +114,18 @@ export class ModelHost implements ModelSource {
     }
   }
 
-  admit(loaded: LoadedModel): Admission {
+  admit(loaded: LoadedModel, needs: Needs): Admission {
     const owner = this.#ownerOf(loaded);
     if (!owner || owner.isRetired)
       throw new BusyError(`the model ${loaded.id} was unloaded a moment ago: the same request will load it again`, 1);
     const { config } = loaded.model;
-    const running: Running = { bytes: computationBytes(loaded.model), lastSeenMs: Date.now() };
+    const running: Running = { bytes: computationBytes(loaded.model, needs), lastSeenMs: Date.now() };
+    if (owner.bytes + running.bytes > this.#budgetBytes)
+      throw new ModelError(
+        "too-large",
+        `this takes ${running.bytes} bytes with the model ${loaded.id}, which leaves ${this.#budgetBytes - owner.bytes}: ` +
+          "ask for less at once (fewer replies, a shorter text), or of a smaller model",
+      );
     this.#makeRoom(running.bytes, owner, secondsPerToken(config));
     owner.lastUse = ++this.#uses;
     owner.running.add(running);
@@ -203,7 +211,7 @@ export class ModelHost implements ModelSource {
       );
     const layout = stateLayout(config, ring);
     const bytes = memoryBytes(manifest) + tokenizerBytes(manifest);
-    const neededBytes = bytes + computationBytes({ config, stateLayout: layout });
+    const neededBytes = bytes + computationBytes({ config, stateLayout: layout }, turnNeeds(1));
     if (neededBytes > this.#budgetBytes)
       throw new ModelError(
         "too-large",

@@ -1,5 +1,6 @@
 /** The Worker: bindings in, the HTTP API out. Stateless; conversations and tenants are objects. */
 
+import { requestTokens } from "../durable-objects/compute-pace.ts";
 import { conversationPort } from "../durable-objects/conversation-port.ts";
 import { modelHost } from "../durable-objects/model-host.ts";
 import { prefixObjectName } from "../durable-objects/tenant.ts";
@@ -53,7 +54,11 @@ function appFor(env: Env): ReturnType<typeof createApp> {
     conversation: (owner, object) => conversationPort(env, owner, object),
     tenant,
     prefixes: (owner, hash) => tenantObject(env, prefixObjectName(owner, hash)),
-    stateless: createStatelessRunner({ models: modelHost(env), now: Date.now }),
+    stateless: createStatelessRunner({
+      models: modelHost(env),
+      now: Date.now,
+      requestTokens: ({ model }) => requestTokens(model.config),
+    }),
     hmac: async (purpose, text) => toHex(await secrets.mac(purpose, text)),
     drawSeed,
     now: Date.now,

@@ -57,9 +57,8 @@ export async function beginPassingChat(
 ): Promise<ChatTurn> {
   const { model, sampling, maxTokens, stop, choices, metadata } = draft;
   const prompt = { kind: "chat", ...splitSystem(messages) } as const;
-  const source = await fromComputation((signal) =>
-    services.stateless.run({ model, prompt, sampling, maxTokens, stop, choices, metadata }, signal),
-  );
+  const request = { model, prompts: [prompt], sampling, maxTokens, stop, choices, metadata };
+  const source = await fromComputation((signal) => services.stateless.run(request, signal), services.now);
   return {
     kept: null,
     begun: source.first?.type === "start" ? source.first.response : null,

@@ -3,27 +3,45 @@
 import type { ResponseRecord, TurnEvent } from "../conversation/types.ts";
 import type { Completion } from "../protocol/completions.ts";
 import { type Envelope, finishReasonOf } from "./chat-chunks.ts";
-import { completionLogprobs, completionUsage } from "./usage.ts";
+import { completionLogprobs, completionUsage, sumUsage } from "./usage.ts";
 
-export function completionChoices(responses: readonly ResponseRecord[], firstIndex: number): Completion["choices"] {
-  return responses.map((response, choice) => ({
-    index: firstIndex + choice,
+/** `choices`: replies to each prompt. */
+export function wholeCompletion(envelope: Envelope, responses: readonly ResponseRecord[], choices: number): Completion {
+  return {
+    ...envelope,
+    object: "text_completion",
+    choices: completionChoices(responses),
+    usage: promptUsage(responses, choices),
+  };
+}
+
+function completionChoices(responses: readonly ResponseRecord[]): Completion["choices"] {
+  return responses.map((response, index) => ({
+    index,
     text: response.output,
     logprobs: completionLogprobs(response.logprobs, 0),
     finish_reason: finishReasonOf(response),
   }));
 }
 
-/** Of one prompt; its first choice has the number `firstIndex`. */
+/** A prompt counts once, whatever the number of its replies. */
+function promptUsage(responses: readonly ResponseRecord[], choices: number): Completion["usage"] {
+  const usages = [];
+  for (let at = 0; at < responses.length; at += choices)
+    usages.push(completionUsage(responses.slice(at, at + choices)));
+  return sumUsage(usages);
+}
+
 export class CompletionChunks {
   readonly #envelope: Envelope;
-  readonly #firstIndex: number;
+  readonly #choices: number;
   readonly #ended: ResponseRecord[] = [];
   readonly #offsets = new Map<number, number>(); // UTF-16 units of each choice's text so far
 
-  constructor(envelope: Envelope, firstIndex: number) {
+  /** `choices`: replies to each prompt. */
+  constructor(envelope: Envelope, choices: number) {
     this.#envelope = envelope;
-    this.#firstIndex = firstIndex;
+    this.#choices = choices;
   }
 
   /** null: nothing to say. */
@@ -40,12 +58,14 @@ export class CompletionChunks {
     return null;
   }
 
-  usage() {
-    return completionUsage([...this.#ended].sort((a, b) => a.node - b.node));
+  /** After the last event. */
+  usage(): Completion {
+    const usage = promptUsage(this.#ended, this.#choices); // they ended in their order
+    return { ...this.#envelope, object: "text_completion", choices: [], usage };
   }
 
   #chunk(
-    choice: number,
+    index: number,
     text: string,
     finishReason: "stop" | "length" | null,
     logprobs: Completion["choices"][number]["logprobs"],
@@ -53,7 +73,7 @@ export class CompletionChunks {
     return {
       ...this.#envelope,
       object: "text_completion",
-      choices: [{ index: this.#firstIndex + choice, text, logprobs, finish_reason: finishReason }],
+      choices: [{ index, text, logprobs, finish_reason: finishReason }],
     };
   }
 }

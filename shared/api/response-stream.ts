@@ -4,7 +4,7 @@ import type { ResponseRecord } from "../conversation/types.ts";
 import { type Scope, tellError } from "./context.ts";
 import { encodeResponseEvent } from "./response-events.ts";
 import type { ResponseIds } from "./response-object.ts";
-import { comment, frame, sseResponse } from "./sse.ts";
+import { comment, type Frames, frame, sseResponse } from "./sse.ts";
 import type { TurnSource } from "./turn-source.ts";
 
 /** `after`: only events with a higher number. */
@@ -16,7 +16,7 @@ export function responseStream(
 ): Response {
   let ids: ResponseIds | null = null;
   let last = after;
-  return sseResponse({
+  const frames: Frames = {
     async next() {
       const event = await source.next();
       if (event === null) return null;
@@ -37,5 +37,6 @@ export function responseStream(
       return frame({ type: "error", code, message, param, sequence_number: last + 1 }, "error");
     },
     cancel: () => source.cancel(),
-  });
+  };
+  return sseResponse(frames, source.patience);
 }

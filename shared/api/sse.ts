@@ -1,5 +1,7 @@
 /** Server-sent events: frames, comments, and a reply that carries them and stays alive while nothing happens. */
 
+import { ClientTooSlow, type Patience } from "../conversation/patience.ts";
+
 /** Shorter than the idle timeouts of common proxies (30 s and up). */
 const KEEP_ALIVE_MS = 15_000;
 
@@ -27,13 +29,24 @@ export interface Frames {
 /** Frames that are ready together are sent together: a write costs as much as several tokens do. */
 const MAX_BATCH_CHARACTERS = 16_384;
 
-export function sseResponse(frames: Frames, keepAliveMs = KEEP_ALIVE_MS): Response {
+/** `patience`: with the reader, for whom something is held; it ends as after any error where the reader is too slow. */
+export function sseResponse(frames: Frames, patience: Patience | null, keepAliveMs = KEEP_ALIVE_MS): Response {
   const encoder = new TextEncoder();
   let pending: Promise<string | null> | null = null;
+  let unreadBytes = 0;
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const send = (text: string) => controller.enqueue(encoder.encode(text));
+        patience?.goOn(unreadBytes);
+        const send = (text: string) => {
+          const bytes = encoder.encode(text);
+          unreadBytes = bytes.length;
+          controller.enqueue(bytes);
+          patience?.wait(() => {
+            controller.enqueue(encoder.encode(frames.onError(readTooSlowly())));
+            controller.close();
+          });
+        };
         let batch = "";
         while (batch.length < MAX_BATCH_CHARACTERS) {
           pending ??= frames.next();
@@ -46,6 +59,7 @@ export function sseResponse(frames: Frames, keepAliveMs = KEEP_ALIVE_MS): Respon
           pending = null;
           if (text === null) {
             if (batch !== "") send(batch);
+            patience?.stop();
             return controller.close();
           }
           batch += text;
@@ -53,6 +67,7 @@ export function sseResponse(frames: Frames, keepAliveMs = KEEP_ALIVE_MS): Respon
         send(batch);
       },
       async cancel() {
+        patience?.stop();
         await frames.cancel();
       },
     },
@@ -67,6 +82,9 @@ export function sseResponse(frames: Frames, keepAliveMs = KEEP_ALIVE_MS): Respon
     },
   });
 }
+
+const readTooSlowly = () =>
+  new ClientTooSlow("the reply was read too slowly", "a response that is kept can be read at any pace");
 
 const LATE = Symbol("late");
 

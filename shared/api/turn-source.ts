@@ -1,8 +1,11 @@
 /** The events of a turn, one after the other, wherever they are computed; and the leave to stop asking for them. */
 
+import { Patience } from "../conversation/patience.ts";
 import type { ConversationPort, Refusal, ResponseRecord, TurnEvent } from "../conversation/types.ts";
 
 export interface TurnSource {
+  /** With a reader for whom a place to compute is held; null: it can be read at any pace. */
+  readonly patience: Patience | null;
   /** null: there are no more. */
   next(): Promise<TurnEvent | null>;
   /** The reader leaves: a `next` under way ends. What becomes of the turn is the turn's own affair (`whenUnread`). */
@@ -14,6 +17,7 @@ export function fromStream(stream: ReadableStream<Uint8Array>): TurnSource {
   const reader = stream.getReader();
   const events = parsedLines<TurnEvent>(reader);
   return {
+    patience: null,
     next: async () => (await events.next()).value ?? null,
     // Of the reader, not of the generator: it ends a read under way. A stream that broke has nothing left to cancel.
     cancel: () => reader.cancel().catch(() => {}),
@@ -42,9 +46,13 @@ async function* parsedLines<Value>(reader: ReadableStreamDefaultReader<Uint8Arra
   }
 }
 
-/** From a computation in this isolate. Its first event is awaited here, so that a refusal is thrown before the reply begins. */
+/**
+ * From a computation in this isolate. Its first event is awaited here, so that a refusal is thrown before the reply begins.
+ * `now`: milliseconds since 1970.
+ */
 export async function fromComputation(
   run: (signal: AbortSignal) => AsyncIterable<TurnEvent>,
+  now: () => number,
 ): Promise<TurnSource & { readonly first: TurnEvent | null }> {
   const abort = new AbortController();
   const iterator = run(abort.signal)[Symbol.asyncIterator]();
@@ -61,6 +69,7 @@ export async function fromComputation(
   let pending: TurnEvent | null = first;
   return {
     first,
+    patience: new Patience(now),
     async next() {
       if (abort.signal.aborted) return null;
       if (pending === null) return step().catch(unlessLeft);
@@ -131,6 +140,7 @@ export function rejoining(
   }
 
   return {
+    patience: null,
     async next() {
       while (open.size > 0 && !isCancelled) {
         const event = await source.next().catch(() => null);

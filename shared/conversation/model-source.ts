@@ -23,11 +23,25 @@ export interface ModelSource {
    * `onProgress` is called with the bytes loaded so far, whoever loads them.
    */
   load(id: string, onProgress?: (doneBytes: number, totalBytes: number) => unknown): Promise<LoadedModel>;
-  /** A place for one computation; throws a `BusyError` where all that memory allows are taken. */
-  admit(loaded: LoadedModel): Admission;
+  /**
+   * A place for one computation; throws a `BusyError` where all that memory allows are taken, a `ModelError` where so much is
+   * never free.
+   */
+  admit(loaded: LoadedModel, needs: Needs): Admission;
   /** Never hands this instance out again: after a trap, whatever a kernel left half done is thrown away with it. */
   discard(loaded: LoadedModel): void;
 }
+
+/** What a computation holds in memory, at most, while others run. */
+export interface Needs {
+  /** Copies of a state: its own while others have the memory's slots, those kept for later, those from and to storage. */
+  readonly states: number;
+  /** Ids and texts, beyond what every computation has of them. Default 0. */
+  readonly bytes?: number;
+}
+
+/** Its state; where more choices follow, the one behind the prompt; the one saved, before a stop string or for storage; its parts. */
+export const turnNeeds = (choices: number): Needs => ({ states: choices > 1 ? 4 : 3 });
 
 export interface Admission {
   /** Lets the event loop run, so that streams flush and cancels arrive. */

@@ -13,7 +13,7 @@ import {
 import type { LoadedModel } from "./model-source.ts";
 import { findLog, type NodeLog } from "./nodes.ts";
 import type { Sql } from "./sql.ts";
-import { readIds } from "./token-log.ts";
+import { fromBytes, readPieces, toBytes } from "./token-log.ts";
 
 /** The nearest checkpoint at or before the end of a node's log, along the logs that it continues. */
 function nearestCheckpoint(sql: Sql, node: number, digest: string): FoundCheckpoint | null {
@@ -47,28 +47,46 @@ export async function nearestState(
 }
 
 /**
- * The ids of the log that ends with a node's, from an absolute position on; fewer where some were deleted. A running node's
- * log ends with its last id.
+ * The ids of the log that ends with a node's, from an absolute position up to another, 4 bytes each; and how many were found,
+ * where all of them should be. Reads and holds no others: a log may have millions.
  */
-export function logFrom(sql: Sql, node: number, position: number): number[] {
-  const pieces: number[][] = [];
-  for (let at: number | null = node; at !== null; ) {
+export function logBytes(
+  sql: Sql,
+  node: number,
+  position: number,
+  end: number,
+): { readonly bytes: Uint8Array; readonly found: number } {
+  const bytes = new Uint8Array(4 * (end - position));
+  let found = 0;
+  const put = (first: number, ids: Uint8Array) => {
+    bytes.set(ids, 4 * (first - position));
+    found += ids.length / 4;
+  };
+  for (let at: number | null = node; at !== null && end > position; ) {
     const log: NodeLog | null = findLog(sql, at);
     if (!log) break;
-    const length = log.kept === null ? Number.POSITIVE_INFINITY : log.promptLength + log.kept;
-    const from = Math.max(0, position - log.start);
-    pieces.unshift([...readIds(sql, at, from, length), ...log.tail.slice(Math.max(0, from - length))]);
+    const kept = log.kept === null ? Number.POSITIVE_INFINITY : log.promptLength + log.kept; // a running one's ends with its last id
+    const [from, to] = [Math.max(0, position - log.start), end - log.start];
+    for (const piece of readPieces(sql, at, from, Math.min(kept, to))) put(log.start + piece.index, piece.bytes);
+    const tail = log.tail.slice(Math.max(0, from - kept), Math.max(0, to - kept));
+    if (tail.length > 0) put(log.start + Math.max(from, kept), toBytes(tail));
     if (log.start <= position) break;
     at = log.logParent;
   }
-  return pieces.flat();
+  return { bytes, found };
 }
 
-/** Those up to an absolute position, `end`, which the log is known to reach. */
+/** As numbers. The log is known to reach `end`. */
 export function logBetween(sql: Sql, node: number, position: number, end: number): number[] {
-  const ids = logFrom(sql, node, position);
-  if (position + ids.length !== end) throw new LogLost(node, end - position, ids.length);
-  return ids;
+  const { bytes, found } = logBytes(sql, node, position, end);
+  if (found !== end - position) throw new LogLost(node, end - position, found);
+  return fromBytes(bytes);
+}
+
+/** The last `count` ids before a position; fewer where the log came without its beginning. */
+export function idsBefore(sql: Sql, node: number, position: number, count: number): number[] {
+  const { bytes, found } = logBytes(sql, node, Math.max(0, position - count), position);
+  return fromBytes(bytes.subarray(bytes.length - 4 * found));
 }
 
 /** Ids are missing, or there are too many: a state computed from them would not be the conversation's. */

@@ -13,7 +13,7 @@ import { type Basis, type Digest, NO_BASIS, prepareCheckpoint, writeCheckpoint }
 import { changeMeta } from "./meta.ts";
 import type { Admission, LoadedModel } from "./model-source.ts";
 import { findNode, type Node, type NodeLog, packUsage, type StoredRequest } from "./nodes.ts";
-import { logBetween, logFrom, nearestState } from "./replay.ts";
+import { idsBefore, logBetween, nearestState } from "./replay.ts";
 import { toLogprobRecord, toSamplingOptions } from "./sampling-record.ts";
 import type { Sql } from "./sql.ts";
 import type { UsageTotals } from "./tenant-types.ts";
@@ -24,8 +24,11 @@ import type { LogprobRecord, ResponseStatus, Usage } from "./types.ts";
 const FLUSH_TOKENS = 64;
 const FLUSH_MILLISECONDS = 250;
 
+/** Ids of the log that are in memory at a time: a replay may be of millions. */
+const READ_TOKENS = 2 ** 16;
+
 /** Prefill takes about this many tokens in the time that decoding takes for one. */
-const PREFILL_SPEED = 4;
+export const PREFILL_SPEED = 4;
 
 /** What a run needs from its conversation's object. */
 export interface RunHost {
@@ -172,37 +175,36 @@ class ResponseRun {
   /** Processes what the log has beyond the state. Returns the logits behind it, or null where the output is over already. */
   async #catchUp(logged: readonly number[]): Promise<Float32Array | null> {
     const isOver = this.#output.ended !== null || logged.length >= this.#request.maxTokens;
-    const ids = logBetween(this.#host.sql, this.#node.id, this.#state.position, this.#promptEnd + logged.length);
     const held = this.#output.settled < logged.length && this.#request.stop.length > 0;
-    const end = isOver || held ? this.#promptEnd + this.#output.settled : this.#promptEnd + logged.length;
-    const upTo = Math.max(0, end - this.#state.position);
-    const total = ids.length;
-    let done = 0;
-    let breathed = 0;
-    const process = (tokens: readonly number[]) =>
-      prefill(this.#loaded.model, this.#state, tokens, {
-        onProgress: async (count) => {
-          this.#host.prefilled(this.#node.id, done + count, total);
-          if (done + count - breathed < PREFILL_SPEED * this.#admission.tokensPerYield) return;
-          breathed = done + count;
-          // Never between the last token and its logits: a checkpoint there would have no use for them.
-          await this.#breathe(count < tokens.length);
-        },
-      });
-    let logits = upTo > 0 ? await process(ids.slice(0, upTo)) : null;
+    const logEnd = this.#promptEnd + logged.length;
+    const start = this.#state.position;
+    let breathed = start;
+    const process = async (end: number): Promise<Float32Array | null> => {
+      let logits: Float32Array | null = null;
+      for (let at = this.#state.position; at < end; at = this.#state.position) {
+        const tokens = logBetween(this.#host.sql, this.#node.id, at, Math.min(end, at + READ_TOKENS));
+        logits = await prefill(this.#loaded.model, this.#state, tokens, {
+          onProgress: async (count) => {
+            this.#host.prefilled(this.#node.id, at + count - start, logEnd - start);
+            if (at + count - breathed < PREFILL_SPEED * this.#admission.tokensPerYield) return;
+            breathed = at + count;
+            // Never between the last token and its logits: a checkpoint there would have no use for them.
+            await this.#breathe(at + count < end);
+          },
+        });
+      }
+      return logits;
+    };
+    if (isOver || held) await process(this.#promptEnd + this.#output.settled);
     if (isOver) return null;
-    done = upTo;
-    if (held) {
-      this.#beforeHeld = { ids: this.#output.settled, saved: await saveState(this.#loaded.model, this.#state) };
-      logits = await process(ids.slice(upTo));
-    }
-    return logits;
+    if (held) this.#beforeHeld = { ids: this.#output.settled, saved: await saveState(this.#loaded.model, this.#state) };
+    return process(logEnd);
   }
 
   async #decode(logits: Float32Array): Promise<void> {
     const { model, tokenizer } = this.#loaded;
     const { sampling, maxTokens } = this.#request;
-    const recent = logFrom(this.#host.sql, this.#node.id, Math.max(0, this.#state.position - REPETITION_WINDOW));
+    const recent = idsBefore(this.#host.sql, this.#node.id, this.#state.position, REPETITION_WINDOW);
     const options = toSamplingOptions(sampling, model.config.vocabSize);
     const tokens = generate(model, tokenizer, this.#state, logits, recent, {
       sampling: options,
@@ -232,8 +234,10 @@ class ResponseRun {
     if (this.#request.stop.length === 0) return;
     const { settled, ids } = this.#output;
     if (settled === ids.length) this.#beforeHeld = null;
-    else if (settled === ids.length - 1 && this.#output.ended === null)
+    else if (settled === ids.length - 1 && this.#output.ended === null) {
+      this.#beforeHeld = null; // one copy at a time
       this.#beforeHeld = { ids: settled, saved: await saveState(this.#loaded.model, this.#state) };
+    }
   }
 
   /** Lets events in; ends the segment where its share of compute is used up and the state may be kept. */
@@ -349,6 +353,7 @@ class ResponseRun {
       absorbIfAny(model, this.#state, ids.slice(heldAt, kept));
     } else absorbIfAny(model, this.#state, ids.slice(consumed, kept));
     absorbIfAny(model, this.#state, tail);
+    this.#beforeHeld = null; // its memory is wanted for the checkpoint
     return { kept, tail };
   }
 

@@ -2,12 +2,13 @@
 
 import { type Digest, deleteCheckpoint } from "./checkpoints.ts";
 import { changeMeta, readMeta } from "./meta.ts";
-import { type Admission, BusyError, type LoadedModel, type ModelSource } from "./model-source.ts";
+import { type Admission, BusyError, type LoadedModel, type ModelSource, turnNeeds } from "./model-source.ts";
 import { FIRST_EPOCH, findNode, idsUp, type Node, type StoredRequest } from "./nodes.ts";
 import { Bell, loggedText } from "./readers.ts";
 import { RefusedError, refusalOf } from "./refusal.ts";
 import { type Epochs, LeaseLost, runChoices } from "./runner.ts";
 import type { Sql } from "./sql.ts";
+import { discardTrapped, isTrap } from "./traps.ts";
 
 /** How soon a wake-up looks after a turn that this instance runs: should the instance vanish, another goes on then. */
 const HEARTBEAT_MILLISECONDS = 30_000;
@@ -253,7 +254,7 @@ export class Runs {
     const loaded = await models.load((nodes[0].request as StoredRequest).model);
     if (nodes.some(({ log }) => log?.digest !== loaded.digest))
       throw new GivenUp("the model was replaced while the response was being generated");
-    const admission = models.admit(loaded);
+    const admission = models.admit(loaded, turnNeeds(nodes.length));
     try {
       // The new epoch fences off whoever ran it before, should it still be alive somewhere.
       const epochs = sql.transaction(() => {
@@ -284,7 +285,7 @@ export class Runs {
     try {
       await runChoices(host, loaded, admission, epochs, () => run.isCancelled);
     } catch (error) {
-      if (isTrap(error)) this.#host.models.discard(loaded);
+      discardTrapped(this.#host.models, loaded, error);
       throw error;
     } finally {
       admission.release();
@@ -395,6 +396,3 @@ function isAtOrBehind(sql: Sql, id: number, node: number): boolean {
 function epochsOf(sql: Sql, nodes: readonly number[]): Epochs {
   return new Map(nodes.map((id) => [id, findNode(sql, id)?.epoch ?? 0]));
 }
-
-/** Whatever a kernel left half done is thrown away with its instance. */
-const isTrap = (error: unknown): boolean => error instanceof Error && error.name === "RuntimeError";

@@ -75,6 +75,8 @@ export interface StateFileExpectations {
   readonly digest: Digest;
   /** The layout of the header's model on this host; refuses if it is not the same model. */
   layoutOf(header: StateHeader): Promise<StateLayout>;
+  /** Makes room for the sections, whose sizes are sound; refuses where there is none. */
+  makeRoom?(sizes: Readonly<Record<SectionName, number>>): void;
 }
 
 /** Refuses with status 400 and what was expected and found; nothing is allocated that the config does not call for. */
@@ -102,7 +104,8 @@ export async function readStateFile(
     const header = parseHeader(json);
     if (header.tenant !== expected.tenant) throw refuse("it was exported by another tenant");
     const layout = await expected.layoutOf(header);
-    checkSections(header, layout);
+    const sizes = checkSections(header, layout);
+    expected.makeRoom?.(sizes);
     const sections: Sections = {};
     for (const { name, bytes, sha256 } of header.sections) {
       const section = await reader.read(bytes, `the section ${name}`);
@@ -114,7 +117,7 @@ export async function readStateFile(
     checkFinite(layout, sections.state as Uint8Array);
     return { header, sections, layout };
   } finally {
-    await reader.cancel();
+    reader.cancel();
   }
 }
 
@@ -133,7 +136,11 @@ function parseHeader(json: Uint8Array): StateHeader {
   return parsed.data;
 }
 
-function checkSections({ sections, position, replyTokens }: StateHeader, layout: StateLayout): void {
+/** Their sizes in bytes; 0 for one that is missing. */
+function checkSections(
+  { sections, position, replyTokens }: StateHeader,
+  layout: StateLayout,
+): Readonly<Record<SectionName, number>> {
   const sizes = new Map(sections.map(({ name, bytes }) => [name, bytes]));
   if (sizes.size !== sections.length) throw refuse("it has a section twice");
   const limits: [SectionName, boolean, string][] = [
@@ -149,6 +156,7 @@ function checkSections({ sections, position, replyTokens }: StateHeader, layout:
     if (!isRight)
       throw refuse(`expected the section ${name} to have ${want}, found ${sizes.get(name) ?? "no such section"}`);
   if (replyTokens > position) throw refuse(`expected a reply of at most ${position} tokens, found ${replyTokens}`);
+  return { state: layout.bytes, log: sizes.get("log") ?? 0, items: sizes.get("items") ?? 0 };
 }
 
 /** A single NaN would silence the conversation for ever. */
@@ -201,8 +209,9 @@ class ExactReader {
     if (!next?.done) throw refuse("expected the end of the file behind its last section, found more");
   }
 
-  async cancel(): Promise<void> {
-    await this.#reader.cancel().catch(() => undefined);
+  /** Not waited for: the sender may take its time. */
+  cancel(): void {
+    void this.#reader.cancel().catch(() => undefined);
   }
 }
 

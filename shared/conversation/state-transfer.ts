@@ -4,7 +4,7 @@ import { createState, prefill, restoreState, type SavedState, saveState } from "
 import { NO_BASIS, prepareCheckpoint, writeCheckpoint } from "./checkpoints.ts";
 import type { ConversationHost } from "./conversation.ts";
 import { ensureMeta } from "./meta.ts";
-import type { Admission, LoadedModel } from "./model-source.ts";
+import { type Admission, type LoadedModel, turnNeeds } from "./model-source.ts";
 import {
   findNode,
   insertNode,
@@ -15,14 +15,19 @@ import {
   nextNodeId,
   type StoredRequest,
 } from "./nodes.ts";
+import { sentSteadily, takenSteadily } from "./patience.ts";
 import { allItems } from "./plan.ts";
 import { RefusedError } from "./refusal.ts";
-import { logBetween, logFrom, nearestState } from "./replay.ts";
+import { logBetween, logBytes, nearestState } from "./replay.ts";
 import { plainSampling } from "./sampling-record.ts";
 import type { Sql } from "./sql.ts";
 import { MAX_ITEMS_BYTES, readStateFile, type Sections, type StateHeader, writeStateFile } from "./state-file.ts";
-import { appendIds, fromBytes, MAX_NODE_TOKENS, toBytes } from "./token-log.ts";
+import { appendBytes, MAX_NODE_TOKENS } from "./token-log.ts";
+import { discardTrapped } from "./traps.ts";
 import type { InputItem } from "./types.ts";
+
+/** Messages as bytes, as a text, as values with texts of their own, as the row's JSON: two bytes a character, for a few of them. */
+const ITEM_FORMS = 8;
 
 type Host = Pick<ConversationHost, "sql" | "models" | "digest" | "sign" | "tenant" | "now" | "segmentTokens">;
 
@@ -32,39 +37,46 @@ export async function exportState(host: Host, head: number | null): Promise<Read
   const { log } = node;
   if (log.digest !== loaded.digest)
     throw new RefusedError(409, "no_state", "state: the model was replaced since the last response: ask for one first");
-  const saved = await stateAt(host, loaded, node, logEnd(log));
-  withState(host.sql, head);
-  const ids = saved.position < MAX_NODE_TOKENS ? logFrom(host.sql, node.id, 0) : [];
   const said = allItems(host.sql, node, MAX_ITEMS_BYTES);
   const items = said && new TextEncoder().encode(JSON.stringify(said));
-  const isWhole = ids.length === saved.position; // not where the log itself came without its beginning
-  const pieces = await writeStateFile(
-    {
-      model: loaded.id,
-      digest: loaded.digest,
-      tenant: host.tenant,
-      position: saved.position,
-      replyTokens: (log.kept ?? 0) + log.tail.length,
-      profile: ringOf(loaded),
-      instructions: node.instructions,
-      system: node.system,
-    },
-    [
-      ["state", saved.bytes],
-      ...(isWhole ? [["log", toBytes(ids)] as const] : []),
-      ...(items && items.length <= MAX_ITEMS_BYTES ? [["items", items] as const] : []),
-    ],
-    host.digest,
-    host.sign,
+  const end = logEnd(log);
+  const logIds = end < MAX_NODE_TOKENS ? end : 0;
+  // What rebuilding the state takes, and the rest of the file: held until the last byte was taken.
+  const admission = host.models.admit(loaded, { ...turnNeeds(1), bytes: 4 * logIds + (items?.length ?? 0) });
+  let pieces: Uint8Array[];
+  try {
+    const saved = await stateAt(host, loaded, admission, node, end);
+    withState(host.sql, head);
+    const ids = logBytes(host.sql, node.id, 0, logIds);
+    const isWhole = ids.found === end; // not where the log itself came without its beginning
+    pieces = await writeStateFile(
+      {
+        model: loaded.id,
+        digest: loaded.digest,
+        tenant: host.tenant,
+        position: end,
+        replyTokens: (log.kept ?? 0) + log.tail.length,
+        profile: ringOf(loaded),
+        instructions: node.instructions,
+        system: node.system,
+      },
+      [
+        ["state", saved.bytes],
+        ...(isWhole ? [["log", ids.bytes] as const] : []),
+        ...(items && items.length <= MAX_ITEMS_BYTES ? [["items", items] as const] : []),
+      ],
+      host.digest,
+      host.sign,
+    );
+  } catch (error) {
+    admission.release();
+    throw error;
+  }
+  return takenSteadily(
+    pieces,
+    () => host.now(),
+    () => admission.release(),
   );
-  return new ReadableStream({
-    type: "bytes",
-    pull(controller) {
-      const piece = pieces.shift();
-      if (piece) controller.enqueue(piece);
-      else controller.close();
-    },
-  });
 }
 
 /** Refuses where there is none; asked again behind every wait, in which something that the state knows may have been deleted. */
@@ -83,21 +95,27 @@ function withState(sql: Sql, head: number | null): Node & { readonly log: NodeLo
  * The state at the end of a node's log: from its checkpoint, or by replay from the nearest one. A long replay is cut into
  * segments as a turn is; each call computes one and keeps it, so that whoever asks again gets there.
  */
-async function stateAt(host: Host, loaded: LoadedModel, node: Node, end: number): Promise<SavedState> {
+async function stateAt(
+  host: Host,
+  loaded: LoadedModel,
+  admission: Admission,
+  node: Node,
+  end: number,
+): Promise<SavedState> {
   const { sql, digest } = host;
   const { model } = loaded;
-  const known = await nearestState(sql, node.id, loaded, digest);
+  let saved = (await nearestState(sql, node.id, loaded, digest))?.saved;
   withState(sql, node.id);
-  if (known?.saved.position === end) return known.saved;
-  const admission = host.models.admit(loaded);
-  let saved: SavedState;
+  if (saved?.position === end) return saved;
+  const state = saved ? restoreState(model, saved) : createState(model);
+  saved = undefined; // one copy at a time
   try {
-    const state = known ? restoreState(model, known.saved) : createState(model);
-    const ids = logBetween(sql, node.id, state.position, end).slice(0, host.segmentTokens(loaded));
+    const ids = logBetween(sql, node.id, state.position, Math.min(end, state.position + host.segmentTokens(loaded)));
     await prefill(model, state, ids, { onProgress: () => admission.yieldToEvents() });
     saved = await saveState(model, state);
-  } finally {
-    admission.release();
+  } catch (error) {
+    discardTrapped(host.models, loaded, error);
+    throw error;
   }
   // Parts of another checkpoint may be collected meanwhile: this one shares none.
   const prepared = await prepareCheckpoint(model.stateLayout, saved, NO_BASIS, digest);
@@ -124,8 +142,9 @@ export async function importState<Placed>(
 ): Promise<Placed> {
   let admission: Admission | null = null;
   try {
-    return await importAdmitted(host, branch, file, place, (loaded) => {
-      admission = host.models.admit(loaded); // two states' worth of memory, before any of it is read
+    return await importAdmitted(host, branch, file, place, (loaded, { log, items }) => {
+      // The state and its parts, the log, the messages in every form that they pass through; before any of it is read.
+      admission = host.models.admit(loaded, { states: 2, bytes: log + ITEM_FORMS * items });
     });
   } finally {
     (admission as Admission | null)?.release();
@@ -137,10 +156,11 @@ async function importAdmitted<Placed>(
   branch: number,
   file: ReadableStream<Uint8Array>,
   place: (node: number) => Placed,
-  admit: (loaded: LoadedModel) => void,
+  admit: (loaded: LoadedModel, sizes: Readonly<Record<"log" | "items", number>>) => void,
 ): Promise<Placed> {
   let loaded: LoadedModel | null = null;
-  const { header, sections, layout } = await readStateFile(file, {
+  const steady = sentSteadily(file, () => host.now());
+  const { header, sections, layout } = await readStateFile(steady, {
     tenant: host.tenant,
     sign: host.sign,
     digest: host.digest,
@@ -153,13 +173,13 @@ async function importAdmitted<Placed>(
           `state file: it belongs to another version of ${model} (${digest.slice(0, 12)}…, here ${loaded.digest.slice(0, 12)}…): ` +
             "create a conversation from its messages instead, and it is replayed",
         );
-      admit(loaded);
       return loaded.model.stateLayout;
     },
+    makeRoom: (sizes) => admit(loaded as unknown as LoadedModel, sizes),
   });
   const { id: model, digest } = loaded as unknown as LoadedModel;
   const items = parseItems(sections);
-  const ids = sections.log ? fromBytes(sections.log) : null;
+  const ids = sections.log ?? null;
   checkIds(ids, loaded as unknown as LoadedModel);
   const saved = { position: header.position, bytes: sections.state as Uint8Array };
   const prepared = await prepareCheckpoint(layout, saved, NO_BASIS, host.digest);
@@ -174,9 +194,9 @@ async function importAdmitted<Placed>(
       request: importedRequest(model),
       log: logOf(header, digest),
     });
-    if (ids) appendIds(sql, node, 0, ids.slice(0, ids.length - header.replyTokens));
-    if (ids && header.replyTokens > 0)
-      appendIds(sql, node, ids.length - header.replyTokens, ids.slice(-header.replyTokens));
+    const promptLength = header.position - header.replyTokens; // prompt and reply never share a row
+    if (ids) appendBytes(sql, node, 0, ids.subarray(0, 4 * promptLength));
+    if (ids) appendBytes(sql, node, promptLength, ids.subarray(4 * promptLength));
     writeCheckpoint(sql, node, digest, prepared, { pinned: ids === null });
     ensureMeta(sql, host.tenant, host.now());
     return place(node);
@@ -247,14 +267,16 @@ function isItem(value: unknown): value is InputItem {
   return roles.has(role) && typeof content === "string";
 }
 
-function checkIds(ids: readonly number[] | null, { model }: LoadedModel): void {
-  const wrong = ids?.find((id) => id >= model.config.vocabSize);
-  if (wrong !== undefined)
-    throw new RefusedError(
-      400,
-      "invalid_state_file",
-      `state file: its log has the id ${wrong}, which the model does not`,
-    );
+function checkIds(ids: Uint8Array | null, { model }: LoadedModel): void {
+  if (!ids) return;
+  const view = new DataView(ids.buffer, ids.byteOffset, ids.byteLength);
+  for (let at = 0; at < ids.length; at += 4)
+    if (view.getUint32(at, true) >= model.config.vocabSize)
+      throw new RefusedError(
+        400,
+        "invalid_state_file",
+        `state file: its log has the id ${view.getUint32(at, true)}, which the model does not`,
+      );
 }
 
 function ringOf({ model }: LoadedModel): string {

@@ -7,18 +7,30 @@ import { generate } from "../generate.ts";
 import { OutputText } from "../output-text.ts";
 import type { Admission, LoadedModel, ModelSource } from "./model-source.ts";
 import { encodeConversation, systemOf, systemText } from "./prompt.ts";
-import { refusalOf } from "./refusal.ts";
+import { RefusedError, refusalOf } from "./refusal.ts";
+import { PREFILL_SPEED } from "./runner.ts";
 import { toLogprobRecord, toSamplingOptions } from "./sampling-record.ts";
-import type { RefusedError, StatelessRequest, StatelessRunner } from "./stateless-types.ts";
+import type {
+  StatelessPrompt,
+  RefusedError as StatelessRefusal,
+  StatelessRequest,
+  StatelessRunner,
+} from "./stateless-types.ts";
+import { discardTrapped } from "./traps.ts";
 import { TextEvents } from "./turn-events.ts";
 import type { LogprobRecord, Refusal, ResponseRecord, TurnEvent } from "./types.ts";
 
 const CHUNK = 64;
 
+/** A token of a prompt in memory: its id, and its share of the text. */
+const PROMPT_TOKEN_BYTES = 12;
+
 export interface StatelessHost {
   readonly models: ModelSource;
   /** Milliseconds since 1970. */
   now(): number;
+  /** What one request may compute, in output tokens: the platform ends what takes longer, in the middle of a stream. */
+  requestTokens(loaded: LoadedModel): number;
 }
 
 export function createStatelessRunner(host: StatelessHost): StatelessRunner {
@@ -31,48 +43,86 @@ export function createStatelessRunner(host: StatelessHost): StatelessRunner {
 
 async function* run(host: StatelessHost, request: StatelessRequest, signal: AbortSignal): AsyncGenerator<TurnEvent> {
   const loaded = await host.models.load(request.model);
-  const promptIds = encodePrompt(loaded, request);
+  const prompts = request.prompts.map((prompt) => encodePrompt(loaded, prompt));
   toSamplingOptions(request.sampling, loaded.model.config.vocabSize); // refused before anything begins
-  const admission = host.models.admit(loaded);
+  const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
+  checkCompute(request, promptTokens, host.requestTokens(loaded));
+  const needs = { states: request.choices > 1 ? 2 : 1, bytes: PROMPT_TOKEN_BYTES * promptTokens };
+  const admission = host.models.admit(loaded, needs);
   try {
-    let atPrompt: { saved: SavedState; logits: Float32Array } | null = null;
-    for (let choice = 0; choice < request.choices; choice++) {
-      const started = recordOf(host, loaded, request, choice);
-      yield { type: "start", response: started };
-      const state: State = atPrompt ? restoreState(loaded.model, atPrompt.saved) : createState(loaded.model);
-      let logits: Float32Array;
-      if (atPrompt) logits = atPrompt.logits.slice();
-      else {
-        logits = yield* prefillEvents(loaded, admission, state, promptIds, choice, signal);
-        if (request.choices > 1) atPrompt = { saved: await saveState(loaded.model, state), logits: logits.slice() };
-      }
-      const cachedTokens = promptIds.length - state.tokensProcessed;
-      const reply = yield* replyEvents(loaded, admission, state, logits, promptIds, request, choice, signal);
-      yield {
-        type: "end",
-        texts: reply.texts,
-        response: {
-          ...started,
-          status: reply.isStopped ? "completed" : "incomplete",
-          completedAt: Math.floor(host.now() / 1000),
-          output: reply.text,
-          finishReason: reply.isStopped ? "stop" : "length",
-          usage: {
-            inputTokens: promptIds.length,
-            cachedTokens,
-            outputTokens: reply.tokens,
-            processedTokens: state.tokensProcessed,
-          },
-          logprobs: request.sampling.logprobs ? reply.logprobs : null,
-        },
-      };
-    }
+    for (const [at, promptIds] of prompts.entries())
+      yield* choiceEvents(host, loaded, admission, request, at, promptIds, signal);
+  } catch (error) {
+    discardTrapped(host.models, loaded, error);
+    throw error;
   } finally {
     admission.release();
   }
 }
 
-function encodePrompt(loaded: LoadedModel, { prompt }: StatelessRequest): number[] {
+/** The replies to one prompt, the `at`-th; they share the work on it. */
+async function* choiceEvents(
+  host: StatelessHost,
+  loaded: LoadedModel,
+  admission: Admission,
+  request: StatelessRequest,
+  at: number,
+  promptIds: readonly number[],
+  signal: AbortSignal,
+): AsyncGenerator<TurnEvent> {
+  let atPrompt: { saved: SavedState; logits: Float32Array } | null = null;
+  for (let choice = 0; choice < request.choices; choice++) {
+    const node = at * request.choices + choice;
+    const started = recordOf(host, loaded, request, request.prompts[at], node);
+    yield { type: "start", response: started };
+    const state: State = atPrompt ? restoreState(loaded.model, atPrompt.saved) : createState(loaded.model);
+    let logits: Float32Array;
+    if (atPrompt) logits = atPrompt.logits.slice();
+    else {
+      logits = yield* prefillEvents(loaded, admission, state, promptIds, node, signal);
+      if (request.choices > 1) atPrompt = { saved: await saveState(loaded.model, state), logits: logits.slice() };
+    }
+    const cachedTokens = promptIds.length - state.tokensProcessed;
+    const reply = yield* replyEvents(loaded, admission, state, logits, promptIds, request, { choice, node }, signal);
+    yield {
+      type: "end",
+      texts: reply.texts,
+      response: {
+        ...started,
+        status: reply.isStopped ? "completed" : "incomplete",
+        completedAt: Math.floor(host.now() / 1000),
+        output: reply.text,
+        finishReason: reply.isStopped ? "stop" : "length",
+        usage: {
+          inputTokens: promptIds.length,
+          cachedTokens,
+          outputTokens: reply.tokens,
+          processedTokens: state.tokensProcessed,
+        },
+        logprobs: request.sampling.logprobs ? reply.logprobs : null,
+      },
+    };
+  }
+}
+
+function checkCompute(
+  { prompts, maxTokens, choices }: StatelessRequest,
+  promptTokens: number,
+  mostTokens: number,
+): void {
+  const replies = prompts.length * choices;
+  const tokens = replies * maxTokens + Math.ceil(promptTokens / PREFILL_SPEED);
+  if (tokens > mostTokens)
+    throw new RefusedError(
+      400,
+      "too_much_compute",
+      `${replies} replies of up to ${maxTokens} tokens to prompts of ${promptTokens} tokens, of which ${PREFILL_SPEED} take as long as one, are ${tokens} tokens: ` +
+        `with this model a request that keeps nothing may compute ${mostTokens}. Ask for fewer replies (n) or fewer tokens ` +
+        "(max_tokens), or let the reply be kept, in a conversation for instance: then it is computed in segments",
+    );
+}
+
+function encodePrompt(loaded: LoadedModel, prompt: StatelessPrompt): number[] {
   if (prompt.kind === "text") return loaded.tokenizer.encodeStart(prompt.text);
   if (prompt.kind === "chat")
     return encodeConversation(loaded, systemText(prompt.instructions, systemOf(prompt.input)), prompt.input);
@@ -117,7 +167,7 @@ async function* replyEvents(
   logits: Float32Array,
   promptIds: readonly number[],
   request: StatelessRequest,
-  choice: number,
+  { choice, node }: { readonly choice: number; readonly node: number },
   signal: AbortSignal,
 ): AsyncGenerator<TurnEvent, Reply> {
   const { model, tokenizer } = loaded;
@@ -129,7 +179,7 @@ async function* replyEvents(
     choice,
     output,
   });
-  const events = new TextEvents(loaded, choice, request);
+  const events = new TextEvents(loaded, node, request);
   let text = "";
   const logprobs: LogprobRecord[] = [];
   const shown = (found: ReturnType<TextEvents["push"]>) => {
@@ -158,11 +208,12 @@ function recordOf(
   host: StatelessHost,
   { digest: modelDigest }: LoadedModel,
   request: StatelessRequest,
-  choice: number,
+  prompt: StatelessPrompt,
+  node: number,
 ): ResponseRecord {
-  const { prompt, model, sampling, maxTokens, stop, metadata } = request;
+  const { model, sampling, maxTokens, stop, metadata } = request;
   return {
-    node: choice,
+    node,
     parent: null,
     branch: null,
     status: "in_progress",
@@ -203,7 +254,7 @@ async function refusingOnce<Value>(body: () => Promise<Value>): Promise<Value> {
   }
 }
 
-class Refused extends AerieError implements RefusedError {
+class Refused extends AerieError implements StatelessRefusal {
   readonly refusal: Refusal;
 
   constructor(refusal: Refusal, cause: unknown) {

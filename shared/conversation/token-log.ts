@@ -22,29 +22,51 @@ export function appendIds(
   ids: readonly number[],
   logprobs: readonly LogprobRecord[] | null = null,
 ): void {
+  if (!logprobs) {
+    appendBytes(sql, node, index, toBytes(ids));
+    return;
+  }
   for (let at = 0; at < ids.length; at += ROW_IDS) {
     const row = ids.slice(at, at + ROW_IDS);
-    const extra = logprobs ? JSON.stringify(logprobs.slice(at, at + ROW_IDS)) : null;
-    if (logprobs && extra !== null && extra.length > MAX_LOGPROBS_LENGTH && row.length > 1) {
+    const extra = JSON.stringify(logprobs.slice(at, at + ROW_IDS));
+    if (extra.length > MAX_LOGPROBS_LENGTH && row.length > 1) {
       const half = at + Math.ceil(row.length / 2);
       appendIds(sql, node, index + at, ids.slice(at, half), logprobs.slice(at, half));
       appendIds(sql, node, index + half, ids.slice(half, at + row.length), logprobs.slice(half, at + row.length));
       continue;
     }
-    sql.exec("INSERT INTO log (id, ids, logprobs) VALUES (?, ?, ?)", firstKey(node) + index + at, toBytes(row), extra);
+    insertRow(sql, node, index + at, toBytes(row), extra);
   }
+}
+
+/** The same for ids as the log has them. */
+export function appendBytes(sql: Sql, node: number, index: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; at += 4 * ROW_IDS)
+    insertRow(sql, node, index + at / 4, bytes.subarray(at, at + 4 * ROW_IDS), null);
+}
+
+function insertRow(sql: Sql, node: number, index: number, bytes: Uint8Array, logprobs: string | null): void {
+  sql.exec("INSERT INTO log (id, ids, logprobs) VALUES (?, ?, ?)", firstKey(node) + index, bytes, logprobs);
 }
 
 /** The ids of a node from `index` on, up to `end` (not included). */
 export function readIds(sql: Sql, node: number, index = 0, end = MAX_NODE_TOKENS): number[] {
-  const ids: number[] = [];
-  for (const row of rowsFrom(sql, node, index)) {
+  return readPieces(sql, node, index, end).flatMap(({ bytes }) => fromBytes(bytes));
+}
+
+/** The same as the log has them: for each row its first id's index, and its bytes. */
+export function readPieces(
+  sql: Sql,
+  node: number,
+  index: number,
+  end: number,
+): { readonly index: number; readonly bytes: Uint8Array }[] {
+  return rowsFrom(sql, node, index, end).map((row) => {
     const first = (row.id as number) - firstKey(node);
-    if (first >= end) break;
-    const all = fromBytes(row.ids as Uint8Array);
-    for (let at = Math.max(0, index - first); at < all.length && first + at < end; at++) ids.push(all[at]);
-  }
-  return ids;
+    const from = Math.max(index, first);
+    const bytes = (row.ids as Uint8Array).subarray(4 * (from - first), 4 * Math.max(0, end - first));
+    return { index: from, bytes };
+  });
 }
 
 /** The log-probabilities of the ids from `index` on, or null if the turn keeps none. */
@@ -78,12 +100,12 @@ export function deletePromptIds(sql: Sql, node: number, promptLength: number): v
   sql.exec("DELETE FROM log WHERE id >= ? AND id < ?", firstKey(node), firstKey(node) + promptLength);
 }
 
-/** The rows that hold a node's ids from `index` on; the first may begin before it. */
-function rowsFrom(sql: Sql, node: number, index: number) {
+/** The rows that hold a node's ids from `index` up to `end`; the first may begin before it. */
+function rowsFrom(sql: Sql, node: number, index: number, end = MAX_NODE_TOKENS) {
   return sql.exec(
     `SELECT id, ids, logprobs FROM log WHERE id < ? AND id >= COALESCE(
        (SELECT id FROM log WHERE id <= ? AND id >= ? ORDER BY id DESC LIMIT 1), ?) ORDER BY id`,
-    firstKey(node + 1),
+    firstKey(node) + Math.min(end, MAX_NODE_TOKENS),
     firstKey(node) + index,
     firstKey(node),
     firstKey(node),

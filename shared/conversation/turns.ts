@@ -3,7 +3,7 @@
 import type { BranchOperations } from "./branches.ts";
 import type { ConversationHost } from "./conversation.ts";
 import { changeMeta, ensureMeta } from "./meta.ts";
-import type { LoadedModel } from "./model-source.ts";
+import { type LoadedModel, turnNeeds } from "./model-source.ts";
 import { findNode, insertNode, type Node, nextNodeId, type StoredRequest } from "./nodes.ts";
 import { planTurn, type TurnPlan } from "./plan.ts";
 import { noParent } from "./port-call.ts";
@@ -46,7 +46,7 @@ export class Turns {
       if (parent?.status === "in_progress") continue;
       const plan = planTurn(this.#host.sql, loaded, parent, request);
       checkTexts([plan.instructions, plan.system, JSON.stringify(request.input)]);
-      const admission = this.#host.models.admit(loaded);
+      const admission = this.#host.models.admit(loaded, turnNeeds(request.choices));
       let nodes: number[] | null = null;
       try {
         nodes = this.#begin(request, parent, plan, loaded);

@@ -124,7 +124,7 @@ export type TurnEvent =
 
 /** A refusal that a caller can do something about, as data: errors lose their class on the way through RPC. */
 export interface Refusal {
-  readonly status: 400 | 404 | 409 | 413 | 429 | 500 | 503;
+  readonly status: 400 | 404 | 408 | 409 | 413 | 429 | 500 | 503;
   readonly code: string;
   readonly message: string;
   readonly param: string | null;

@@ -105,7 +105,7 @@ describe("chat", () => {
     ];
     const reply = await openai.chat.completions.create({ model, messages, store: false, n: 2 });
     expect(reply.choices.map(({ message }) => message.content)).toStrictEqual(["echo: again", "echo: again"]);
-    expect(services.statelessRequests[0].prompt).toMatchObject({ kind: "chat", instructions: "Be brief." });
+    expect(services.statelessRequests[0].prompts).toMatchObject([{ kind: "chat", instructions: "Be brief." }]);
     expect([services.objects.size, services.registered.size, services.prefixRows.size]).toStrictEqual([0, 0, 0]);
     await expect(openai.responses.retrieve(reply.id.replace("chatcmpl-", "resp_"))).rejects.toMatchObject({
       status: 404,

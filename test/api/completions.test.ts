@@ -12,7 +12,9 @@ describe("completions", () => {
     const reply = await openai.completions.create({ model, prompt: "Once upon", logprobs: 1 });
     expect(reply).toMatchObject({ object: "text_completion", choices: [{ text: "echo: Once upon", index: 0 }] });
     expect(reply.choices[0].logprobs!.text_offset).toStrictEqual([0, 6, 11]);
-    expect(services.statelessRequests[0]).toMatchObject({ prompt: { kind: "text", text: "Once upon" }, maxTokens: 16 });
+    expect(services.statelessRequests).toMatchObject([
+      { prompts: [{ kind: "text", text: "Once upon" }], maxTokens: 16 },
+    ]);
     expect(services.objects.size).toBe(0);
   });
 
@@ -42,10 +44,12 @@ describe("completions", () => {
     const { openai, services } = setUp();
     await openai.completions.create({ model, prompt: [1, 2, 3] });
     await openai.completions.create({ model, prompt: [[1], [2]] });
-    expect(services.statelessRequests.map(({ prompt }) => prompt)).toStrictEqual([
-      { kind: "tokens", tokens: [1, 2, 3] },
-      { kind: "tokens", tokens: [1] },
-      { kind: "tokens", tokens: [2] },
+    expect(services.statelessRequests.map(({ prompts }) => prompts)).toStrictEqual([
+      [{ kind: "tokens", tokens: [1, 2, 3] }],
+      [
+        { kind: "tokens", tokens: [1] },
+        { kind: "tokens", tokens: [2] },
+      ],
     ]);
   });
 

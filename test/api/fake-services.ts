@@ -2,7 +2,7 @@
 
 import { ApiError } from "../../shared/api/api-error.ts";
 import type { BundleFile, Ids, IdTarget, Services } from "../../shared/api/services.ts";
-import type { StatelessRequest } from "../../shared/conversation/stateless-types.ts";
+import type { StatelessPrompt, StatelessRequest } from "../../shared/conversation/stateless-types.ts";
 import type { UsageTotals } from "../../shared/conversation/tenant-types.ts";
 import type { TurnEvent } from "../../shared/conversation/types.ts";
 import { FakeConversation, pieces, record, refuse, wordCount } from "./fake-conversation.ts";
@@ -26,6 +26,7 @@ export class FakeServices implements Services {
   isOverLimit = false;
   statelessAborts = 0;
   #objects = 0;
+  #drawn = 0n;
 
   async authenticate(authorization: string | null) {
     const tenant = KEYS[authorization?.replace(/^Bearer /, "") ?? ""];
@@ -132,18 +133,18 @@ export class FakeServices implements Services {
 
   async *#run(request: StatelessRequest, signal: AbortSignal): AsyncGenerator<TurnEvent> {
     this.statelessRequests.push(request);
-    const { prompt, choices } = request;
-    const said =
+    const saidIn = (prompt: StatelessPrompt): string =>
       prompt.kind === "chat"
         ? (prompt.input.at(-1)?.content ?? "")
         : prompt.kind === "text"
           ? prompt.text
           : prompt.tokens.join(" ");
-    if (said.includes("refuse")) throw refuse(429, "server_busy", "No room.");
-    for (let node = 0; node < choices; node++) {
+    const all = request.prompts.flatMap((prompt) => Array<string>(request.choices).fill(saidIn(prompt)));
+    if (all.some((said) => said.includes("refuse"))) throw refuse(429, "server_busy", "No room.");
+    for (const node of all.keys()) {
       yield { type: "start", response: record({ node, request, input: [] }) };
     }
-    for (let node = 0; node < choices; node++) {
+    for (const [node, said] of all.entries()) {
       const texts = pieces(said, request);
       for (const [ordinal, piece] of texts.entries()) {
         if (said.includes("slow")) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -159,7 +160,7 @@ export class FakeServices implements Services {
   }
 
   hmac = async (purpose: string, text: string) => `${purpose}:${text}`;
-  drawSeed = () => 2n ** 62n + 12345n;
+  drawSeed = () => 2n ** 62n + 12345n + this.#drawn++; // never the same one twice
   now = () => 1_800_000_000_000;
   report = (error: unknown) => void this.reported.push(error);
 }

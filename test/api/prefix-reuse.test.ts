@@ -109,7 +109,8 @@ describe("idempotency", () => {
   const request = { messages: [user("once")] };
   const key = { "idempotency-key": "k-1" };
 
-  test("the same request twice is one turn, another one is a conflict", async () => {
+  // The second reply said a seed that was drawn for it, and made nothing: sent along, it gave another reply.
+  test("the same request twice is one turn with one seed, another one is a conflict", async () => {
     const { call, services } = setUp();
     const first = await call("POST", "/v1/chat/completions", request, key);
     const second = await call("POST", "/v1/chat/completions", request, key);

@@ -122,7 +122,7 @@ test("a computation that throws because its reader left has just ended", async (
     yield start();
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     signal.throwIfAborted();
-  });
+  }, Date.now);
   expect(await source.next()).toStrictEqual(start());
   const pending = source.next();
   await source.cancel();
@@ -133,7 +133,7 @@ test("one that fails tells so", async () => {
   const source = await fromComputation(async function* () {
     yield start();
     throw new Error("no memory");
-  });
+  }, Date.now);
   await source.next();
   await expect(source.next()).rejects.toThrow("no memory");
 });

@@ -16,8 +16,7 @@ import type { Services } from "../../shared/api/services.ts";
 import { toHex } from "../../shared/bytes.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
 import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
-import { createStatelessRunner } from "../../shared/conversation/stateless.ts";
-import { sourceOf, type TestObject, testObject } from "../conversation/fixture.ts";
+import { sourceOf, statelessRunner, type TestObject, testObject } from "../conversation/fixture.ts";
 import { nodeTenants, testSecret } from "./node-tenants.ts";
 
 const folder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.url));
@@ -30,7 +29,7 @@ beforeAll(async () => {
   models = sourceOf(loaded);
 });
 
-async function setUp() {
+async function setUp(requestTokens?: number) {
   const secrets = createSecrets(testSecret);
   const { tenant, clock } = nodeTenants();
   const objects = new Map<string, { readonly host: TestObject; readonly core: ConversationCore }>();
@@ -54,7 +53,7 @@ async function setUp() {
     },
     tenant,
     prefixes: tenant,
-    stateless: createStatelessRunner({ models, now: Date.now }),
+    stateless: statelessRunner(models, requestTokens),
     hmac: async (purpose, text) => toHex(await secrets.mac(purpose, text)),
     drawSeed: () => seeds++,
     now: () => clock.now,
@@ -228,5 +227,43 @@ describe("with a model", () => {
     const [one, two] = await Promise.all([send(), send()]);
     expect(two).toStrictEqual(one);
     expect(objects.size).toBe(1);
+  });
+
+  // The platform ends what computes for too long: of eight replies three came, in a stream that had begun with a 200.
+  test.each([
+    ["/v1/chat/completions", { messages: [user("Hi!")], max_tokens: 30, n: 3, store: false }],
+    ["/v1/responses", { input: "Hi! ".repeat(160), max_output_tokens: 30, store: false }],
+    ["/v1/completions", { prompt: ["Once", "Twice", "And"], max_tokens: 30 }],
+  ])("what may take too long for a single request to %s is refused before it begins", async (path, body) => {
+    const { call, reported } = await setUp(90);
+    const post = (more: object) =>
+      call("POST", path, {
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ ...body, ...more }),
+      });
+    for (const stream of [false, true]) {
+      const refused = await post({ stream });
+      const { error } = (await refused.json()) as { error: { code: string; message: string } };
+      expect([refused.status, error.code]).toStrictEqual([400, "too_much_compute"]);
+      expect(error.message).toMatch(
+        /^\d replies of up to 30 tokens to prompts of \d+ tokens, .* are \d+ tokens: .* may compute 90\. Ask for fewer replies \(n\)/,
+      );
+    }
+    const short = path === "/v1/responses" ? { max_output_tokens: 10, input: "Hi!" } : { max_tokens: 10 };
+    const allowed = await post(short);
+    expect(allowed.status).toBe(200);
+    // What is kept is cut into segments.
+    if (path !== "/v1/completions") expect((await post({ store: true })).status).toBe(200);
+    expect(reported).toStrictEqual([]);
+  });
+
+  // It was an error in the middle of a stream, behind the replies to the prompts before.
+  test("a prompt that is wrong is refused before the first one is answered", async () => {
+    const { openai } = await setUp();
+    const attempt = openai.completions.create({ model, prompt: [[5], [999_999]], stream: true, max_tokens: 2 });
+    await expect(attempt).rejects.toMatchObject({
+      status: 400,
+      param: "prompt",
+    });
   });
 });

@@ -13,6 +13,21 @@ const folder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.ur
 const kernels = loadKernels();
 const textSide = await openTextSide(folder);
 
+/**
+ * A backend whose recurrence traps once, at the call for which `isNow` says so: it is told to read on where the memory ends,
+ * with half of its work done and written.
+ */
+export function trapping(backend: WasmBackend, isNow: () => boolean): Backend {
+  return {
+    ...backend,
+    rgLru: (x, ...rest) => {
+      if (!isNow()) return backend.rgLru(x, ...rest);
+      const end = backend.memory.memory.buffer.byteLength;
+      return backend.rgLru({ ...x, at: end - 2 * x.columns } as Tensor, ...rest);
+    },
+  };
+}
+
 /** Whatever the backend is made from a fresh wasm instance. */
 export async function freshModel(
   options: WasmOptions,
@@ -33,10 +48,11 @@ const CALLS_UNTIL_TRAP = 1500;
 const SLICES_UNTIL_DROP = 400;
 
 export class SharedModel implements ModelSource {
-  readonly counts = { traps: 0, dropped: 0, outlived: 0, loads: 0 };
+  readonly counts = { traps: 0, reused: 0, dropped: 0, outlived: 0, loads: 0 };
   readonly #random: () => number;
   #current: Promise<LoadedModel> | null = null;
   readonly #discarded = new WeakSet<LoadedModel>();
+  readonly #spoilt = new WeakSet<Backend>();
   #waiting: (() => void)[] = [];
   #isPumping = false;
   #slicesUntilDrop: number;
@@ -46,9 +62,11 @@ export class SharedModel implements ModelSource {
     this.#slicesUntilDrop = Math.ceil(SLICES_UNTIL_DROP * random());
   }
 
-  load(): Promise<LoadedModel> {
+  async load(): Promise<LoadedModel> {
     this.#current ??= this.#loadFresh();
-    return this.#current;
+    const loaded = await this.#current;
+    if (this.#spoilt.has(loaded.model.backend)) this.counts.reused++;
+    return loaded;
   }
 
   discard(loaded: LoadedModel): void {
@@ -103,17 +121,14 @@ export class SharedModel implements ModelSource {
     return freshModel({ stateSlots, maxTokens }, (backend) => this.#trapping(backend));
   }
 
-  /** Its recurrence traps once: it is told to read on where the memory ends, with half of its work done and written. */
-  #trapping(backend: WasmBackend): Backend {
+  #trapping(inner: WasmBackend): Backend {
     let left = Math.ceil(CALLS_UNTIL_TRAP * this.#random());
-    return {
-      ...backend,
-      rgLru: (x, ...rest) => {
-        if (--left !== 0) return backend.rgLru(x, ...rest);
-        this.counts.traps++;
-        const end = backend.memory.memory.buffer.byteLength;
-        return backend.rgLru({ ...x, at: end - 2 * x.columns } as Tensor, ...rest);
-      },
-    };
+    const backend = trapping(inner, () => {
+      if (--left !== 0) return false;
+      this.counts.traps++;
+      setImmediate(() => this.#spoilt.add(backend)); // whoever met it has told by then
+      return true;
+    });
+    return backend;
   }
 }

@@ -11,7 +11,9 @@ test("nothing of one conversation gets into another, however they are interleave
   expect(report.interleavings).toBeGreaterThanOrEqual(240);
   expect(report.aborted).toBeGreaterThan(20);
   expect(report.takenOver).toBeGreaterThan(10);
+  expect(report.passing).toBeGreaterThan(20);
   expect(report.traps).toBeGreaterThan(3);
+  expect(report.reused).toBe(0);
   expect(report.dropped).toBeGreaterThan(0);
   expect(report.outlived).toBeGreaterThan(0);
   expect(report.loads).toBeGreaterThan(report.traps);

@@ -1,9 +1,9 @@
 /**
  * Does anything of one conversation get into another? Many of them share a model's memory, its few state slots, its arena
  * and one thread. Whoever yields goes on in a random order; turns are aborted, and taken over by a second instance of their
- * object; kernels trap in the middle of their work, whereupon the model is discarded and loaded anew under everybody who
- * computes with it, and now and then it is discarded for no reason. Every reply must be the one that the conversation gets
- * alone. `npm run test:bleed -- --interleavings 10000 --seed 1 --out bench/results/bleed.json`.
+ * object; requests that keep nothing compute among them; kernels trap in the middle of their work, whereupon the model is
+ * discarded and loaded anew under everybody who computes with it, and now and then it is discarded for no reason. Every
+ * reply must be the one that the conversation gets alone. `npm run test:bleed -- --interleavings 10000 --seed 1 --out bench/results/bleed.json`.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -12,10 +12,23 @@ import { DatabaseSync } from "node:sqlite";
 import { parseArgs } from "node:util";
 import { nodeSql } from "../../cli/node-sql.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
-import type { ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
+import type { StatelessRunner } from "../../shared/conversation/stateless-types.ts";
+import { isTrap } from "../../shared/conversation/traps.ts";
+import type { InputItem, ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
 import { seeded } from "../ops/seeded.ts";
 import { freshModel, SharedModel } from "./bleed-model.ts";
-import { finished, greedy, request, sampled, sourceOf, type TestObject, testObject, unwrap } from "./fixture.ts";
+import {
+  finished,
+  greedy,
+  request,
+  sampled,
+  sourceOf,
+  statelessRunner,
+  type TestObject,
+  testObject,
+  unwrap,
+  user,
+} from "./fixture.ts";
 
 export interface BleedReport {
   readonly seed: number;
@@ -23,8 +36,14 @@ export interface BleedReport {
   readonly interleavings: number;
   readonly aborted: number;
   readonly takenOver: number;
+  /** Turns that were asked for beside their conversation as well, by a request that keeps nothing. */
+  readonly passing: number;
+  /** Traps that such requests met: the client is told, and asks again. */
+  readonly passingTraps: number;
   /** Kernels that trapped; each time the model was discarded and loaded anew. */
   readonly traps: number;
+  /** Times that a model was handed out again although a kernel of its had trapped: must be none. */
+  readonly reused: number;
   /** Models discarded without a trap, under running turns too. */
   readonly dropped: number;
   /** Computations that went on with an instance which was discarded already. */
@@ -53,15 +72,26 @@ export async function bleed(
   const random = seeded(seed);
   const alone = await repliesAlone();
   const model = new SharedModel(random);
-  const counts = { interleavings: 0, aborted: 0, takenOver: 0 };
+  const counts = { interleavings: 0, aborted: 0, takenOver: 0, passing: 0, passingTraps: 0 };
+  const stateless = statelessRunner(model);
   const wrong: string[] = [];
 
   async function speak(at: number): Promise<void> {
     const database = new DatabaseSync(":memory:");
     const object = testObject(nodeSql(database), model);
     const { lines, sampling } = scriptOf(at);
+    const said: InputItem[] = [];
     let parent = 0;
     for (const [turn, line] of lines.entries()) {
+      said.push(user(line));
+      if (random() < 0.3) {
+        counts.passing++;
+        const reply = await passing(stateless, at, said, {
+          leaves: random() < 0.2,
+          onTrap: () => counts.passingTraps++,
+        });
+        check(`${at}, beside turn`, turn, reply, alone[at].passing);
+      }
       await model.pause(Math.floor(8 * random()));
       const asked = ask(line, parent, sampling);
       if (random() < 0.2) {
@@ -72,12 +102,17 @@ export async function bleed(
       if (isTakenOver) counts.takenOver++;
       const [reply] = await finished(await (isTakenOver ? takeOver : plainly)(object, asked, random, model));
       parent = reply.node;
+      said.push({ role: "assistant", content: reply.output });
       counts.interleavings++;
-      if (told(reply) !== alone[at][turn])
-        wrong.push(`conversation ${at}, turn ${turn}: ${told(reply)} instead of ${alone[at][turn]}`);
+      check(`${at}, turn`, turn, reply, alone[at].replies);
     }
     await object.settled();
     database.close();
+  }
+
+  function check(where: string, turn: number, reply: ResponseRecord, expected: readonly string[]): void {
+    if (told(reply) !== expected[turn])
+      wrong.push(`conversation ${where} ${turn}: ${told(reply)} instead of ${expected[turn]}`);
   }
 
   while (counts.interleavings < interleavings) {
@@ -88,25 +123,66 @@ export async function bleed(
   return { seed, ...counts, ...model.counts, wrong };
 }
 
+interface Alone {
+  readonly replies: readonly string[];
+  /** To the same messages where nothing is kept: a reply is encoded again there, and not always as the model said it. */
+  readonly passing: readonly string[];
+}
+
 /** Each conversation by itself, in a wasm instance of its own. */
-async function repliesAlone(): Promise<string[][]> {
-  const all: string[][] = [];
+async function repliesAlone(): Promise<Alone[]> {
+  const all: Alone[] = [];
   for (let at = 0; at < CONVERSATIONS; at++) {
     const database = new DatabaseSync(":memory:");
-    const object = testObject(nodeSql(database), sourceOf(await freshModel({ stateSlots: 2, maxTokens: 16 })));
+    const models = sourceOf(await freshModel({ stateSlots: 2, maxTokens: 16 }));
+    const stateless = statelessRunner(models);
+    const object = testObject(nodeSql(database), models);
     const { lines, sampling } = scriptOf(at);
-    const replies: string[] = [];
+    const [replies, besides]: [string[], string[]] = [[], []];
+    const said: InputItem[] = [];
     let parent = 0;
     for (const line of lines) {
+      said.push(user(line));
+      besides.push(told(await passing(stateless, at, said)));
       const [reply] = await finished(await object.open().turn(ask(line, parent, sampling), { quiet: true }));
       parent = reply.node;
       replies.push(told(reply));
+      said.push({ role: "assistant", content: reply.output });
     }
     await object.settled();
     database.close();
-    all.push(replies);
+    all.push({ replies, passing: besides });
   }
   return all;
+}
+
+/** The reply to a whole conversation, kept nowhere. It is asked for again after a trap, or where a first reader leaves. */
+async function passing(
+  stateless: StatelessRunner,
+  at: number,
+  input: readonly InputItem[],
+  { leaves, onTrap }: { readonly leaves: boolean; readonly onTrap: () => unknown } = {
+    leaves: false,
+    onTrap: () => {},
+  },
+): Promise<ResponseRecord> {
+  const { parent: _, input: __, ...asked } = request("fledgling", [], { maxTokens: REPLY_TOKENS });
+  const prompt = { kind: "chat", instructions: null, input } as const;
+  const { sampling } = scriptOf(at);
+  for (let mayLeave = leaves; ; mayLeave = false) {
+    try {
+      for await (const event of stateless.run(
+        { ...asked, prompts: [prompt], sampling },
+        new AbortController().signal,
+      )) {
+        if (event.type === "end") return event.response;
+        if (mayLeave && event.type === "text") break;
+      }
+    } catch (error) {
+      if (!isTrap(error)) throw error;
+      onTrap();
+    }
+  }
 }
 
 const told = ({ status, output, usage }: ResponseRecord): string =>
@@ -166,5 +242,5 @@ if (import.meta.main) {
   const text = `${JSON.stringify({ machine: cpus()[0].model, cores: cpus().length, date, seconds, ...report }, null, 2)}\n`;
   if (values.out !== undefined) await writeFile(values.out, text);
   process.stdout.write(text);
-  process.exitCode = report.wrong.length === 0 ? 0 : 1;
+  process.exitCode = report.wrong.length === 0 && report.reused === 0 ? 0 : 1;
 }

@@ -92,9 +92,9 @@ export class FaultPoints {
   models(inner: ModelSource): ModelSource {
     return {
       load: this.call("load", (id, onProgress) => inner.load(id, onProgress)),
-      admit: (loaded) => {
+      admit: (loaded, needs) => {
         this.pass("admit");
-        return inner.admit(loaded);
+        return inner.admit(loaded, needs);
       },
       discard: (loaded) => inner.discard(loaded),
     };

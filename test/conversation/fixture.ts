@@ -7,6 +7,8 @@ import { BusyError, ModelError } from "../../shared/conversation/model-source.ts
 import { plainSampling } from "../../shared/conversation/sampling-record.ts";
 import { prepareSchema, tableNames } from "../../shared/conversation/schema.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
+import { createStatelessRunner } from "../../shared/conversation/stateless.ts";
+import type { StatelessRunner } from "../../shared/conversation/stateless-types.ts";
 import type { TenantStore } from "../../shared/conversation/tenant-store.ts";
 import type { CatalogueNote } from "../../shared/conversation/tenant-types.ts";
 import type {
@@ -105,6 +107,10 @@ export function sourceOf(loaded: LoadedModel, options: { places?: number; tokens
     discard: () => undefined,
   };
 }
+
+/** Computes what keeps nothing, as much of it as is asked for. */
+export const statelessRunner = (models: ModelSource, requestTokens = Number.POSITIVE_INFINITY): StatelessRunner =>
+  createStatelessRunner({ models, now: Date.now, requestTokens: () => requestTokens });
 
 export interface TestObject {
   readonly sql: Sql;

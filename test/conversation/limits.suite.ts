@@ -1,8 +1,9 @@
 /** Limits of rows, messages and pages, crossed on purpose: refused in a sentence before SQLite or the runtime do it their way. */
 
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { MAX_BRANCHES } from "../../shared/conversation/branches.ts";
-import { BusyError, type ModelSource } from "../../shared/conversation/model-source.ts";
+import { BusyError, type ModelSource, type Needs } from "../../shared/conversation/model-source.ts";
+import { PAUSE_SECONDS } from "../../shared/conversation/patience.ts";
 import { MAX_ENCODED_BYTES } from "../../shared/conversation/plan.ts";
 import { MAX_ROW_BYTES, MAX_TEXT_BYTES } from "../../shared/conversation/row-size.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
@@ -196,7 +197,7 @@ export function limitsSuite(shell: Shell): void {
         let left = 0;
         const roomy: ModelSource = {
           ...models,
-          admit: (one) => ({ ...models.admit(one), release: () => void left++ }),
+          admit: (one, needs) => ({ ...models.admit(one, needs), release: () => void left++ }),
         };
         expect(
           await testObject(object.sql, roomy)
@@ -204,6 +205,70 @@ export function limitsSuite(shell: Shell): void {
             .importState(branch, await read()),
         ).toMatchObject({ ok: true });
         expect(left).toBe(1);
+      }));
+
+    // They asked for no place at all: forty at once were answered by a full isolate, and held until somebody read them.
+    test("a state is exported where there is room for the file, until it was taken", () =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        const parent = { kind: "branch", branch } as const;
+        await finished(await object.open().turn(request(model, "Hi", { parent, maxTokens: 2 }), { quiet: true }));
+        await object.settled();
+        const asked: Needs[] = [];
+        let taken = 0;
+        const one: ModelSource = {
+          ...models,
+          admit(loaded, needs) {
+            if (taken > 0) throw new BusyError("there is no room", 3);
+            asked.push(needs);
+            taken++;
+            return { ...models.admit(loaded, needs), release: () => void taken-- };
+          },
+        };
+        const core = testObject(object.sql, one).open();
+        const file = unwrap(await core.exportState(branch));
+        expect(await core.exportState(branch)).toMatchObject({
+          ok: false,
+          error: { status: 429, retryAfterSeconds: 3 },
+        });
+        const { byteLength } = await new Response(file).arrayBuffer();
+        expect(taken).toBe(0);
+        const states = (await models.load(model)).model.stateLayout.bytes;
+        expect(asked[0].states).toBeGreaterThan(1);
+        expect((asked[0].bytes ?? 0) + states).toBeGreaterThan(byteLength - 1000); // but for its header
+        await unwrap(await core.exportState(branch)).cancel();
+        expect(taken).toBe(0);
+
+        vi.useFakeTimers();
+        try {
+          const unread = unwrap(await core.exportState(branch));
+          await vi.advanceTimersByTimeAsync(1000 * PAUSE_SECONDS - 1000);
+          expect(taken).toBe(1);
+          await vi.advanceTimersByTimeAsync(2000);
+          expect(taken).toBe(0);
+          await expect(new Response(unread).arrayBuffer()).rejects.toThrow("the file was read too slowly");
+        } finally {
+          vi.useRealTimers();
+        }
+      }));
+
+    test("a state with a long log asks for the memory that the log takes", () =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        const parent = { kind: "branch", branch } as const;
+        const text = "and ".repeat(20_000);
+        await finished(await object.open().turn(request(model, text, { parent, maxTokens: 2 }), { quiet: true }));
+        await object.settled();
+        const asked: Needs[] = [];
+        const admit: ModelSource["admit"] = (loaded, needs) => {
+          asked.push(needs);
+          return models.admit(loaded, needs);
+        };
+        const core = testObject(object.sql, { ...models, admit }).open();
+        const file = await new Response(unwrap(await core.exportState(branch))).arrayBuffer();
+        unwrap(await core.importState(await newBranch(object), new Response(file).body as ReadableStream<Uint8Array>));
+        expect(asked).toHaveLength(2);
+        for (const { bytes } of asked) expect(bytes).toBeGreaterThan(4 * 20_000 + text.length);
       }));
 
     test("log-probabilities of long pieces are spread over rows that hold them", () =>

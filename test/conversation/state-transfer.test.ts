@@ -1,9 +1,10 @@
 /** States that leave a conversation in a file and come back: what they hold, what replaces them where they are damaged. */
 
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type FoundCheckpoint, findCheckpoint } from "../../shared/conversation/checkpoints.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
 import type { LoadedModel } from "../../shared/conversation/model-source.ts";
+import { PAUSE_SECONDS } from "../../shared/conversation/patience.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
 import { readStateFile, writeStateFile } from "../../shared/conversation/state-file.ts";
 import type { TurnRequest } from "../../shared/conversation/types.ts";
@@ -163,5 +164,49 @@ describe("a state that was lost", () => {
         expect(answer).toMatchObject({ error: { status: 503, code: "state_rebuilding", retryAfterSeconds: 1 } });
         expect(answer.error.message).toContain(`${12 * asked} of`);
       }
+    }));
+});
+
+describe("a file that takes its time", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  /** Piece after piece, with a pause before each. */
+  const trickle = (bytes: Uint8Array, size: number, pauseMs: number) => {
+    const sent = { bytes: 0, isCancelled: false };
+    const stream = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await new Promise<void>((resolve) => setTimeout(resolve, pauseMs));
+        if (sent.bytes === bytes.length) return controller.close();
+        const piece = bytes.subarray(sent.bytes, sent.bytes + size);
+        sent.bytes += piece.length;
+        controller.enqueue(piece.slice());
+      },
+      cancel() {
+        sent.isCancelled = true;
+      },
+    });
+    return { stream, sent };
+  };
+
+  // A valid header and a body that trickled held a place for as long as it pleased.
+  test("keeps its place for as long as was said, and no longer", () =>
+    withObject(sourceOf(loaded, { places: 1 }), async (object) => {
+      vi.useRealTimers();
+      const core = object.open();
+      const { branch, file } = await talk(core, ["marimba"]);
+      vi.useFakeTimers();
+
+      const imported = core.importState(branch, trickle(file, Math.ceil(file.length / 5), 9000).stream);
+      await vi.advanceTimersByTimeAsync(1000 * PAUSE_SECONDS);
+      expect(await imported).toMatchObject({ ok: true });
+
+      const { stream, sent } = trickle(file, 40, 9000);
+      const refused = core.importState(branch, stream);
+      await vi.advanceTimersByTimeAsync(1000 * (PAUSE_SECONDS + 1));
+      expect(await refused).toMatchObject({ ok: false, error: { status: 408, code: "client_too_slow" } });
+      expect(sent.isCancelled).toBe(true);
+      vi.useRealTimers();
+      expect(await bytesOf(unwrap(await core.exportState(branch)))).toHaveLength(file.length);
     }));
 });

@@ -3,9 +3,13 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
+import { requestTokens } from "../../durable-objects/compute-pace.ts";
 import { durableSql } from "../../durable-objects/durable-sql.ts";
 import { modelHost } from "../../durable-objects/model-host.ts";
 import { MAX_ROW_BYTES, RowTooLarge } from "../../shared/conversation/row-size.ts";
+import { PREFILL_SPEED } from "../../shared/conversation/runner.ts";
+import { griffin115M } from "../../shared/model/presets.ts";
+import { MAX_CHOICES, MAX_JSON_BYTES, MAX_OUTPUT_TOKENS } from "../../shared/protocol/limits.ts";
 import { limitsSuite } from "../conversation/limits.suite.ts";
 
 const withStorage = (use: (storage: DurableObjectStorage) => Promise<void> | void) =>
@@ -33,3 +37,11 @@ test.each([
     sql.exec("INSERT INTO t VALUES (?, NULL)", "x".repeat(MAX_ROW_BYTES)); // SQLite has room for what is let through
   }),
 );
+
+test("the default model may compute whatever one request can ask for, a slower one as much as the platform allows", async () => {
+  const { model } = await modelHost(env).load("fledgling-4m");
+  const longestPrompt = MAX_JSON_BYTES; // tokens: none is shorter than a byte
+  expect(requestTokens(model.config)).toBeGreaterThan(MAX_CHOICES * MAX_OUTPUT_TOKENS + longestPrompt / PREFILL_SPEED);
+  expect(requestTokens(griffin115M)).toBeGreaterThan(MAX_OUTPUT_TOKENS);
+  expect(requestTokens(griffin115M)).toBeLessThan(MAX_CHOICES * MAX_OUTPUT_TOKENS);
+});

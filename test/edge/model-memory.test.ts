@@ -13,7 +13,7 @@ import {
 import { readManifest } from "../../shared/checkpoint/bundle-reader.ts";
 import { bytesSource } from "../../shared/checkpoint/byte-source.ts";
 import { sha256 } from "../../shared/checkpoint/hasher.ts";
-import { BusyError } from "../../shared/conversation/model-source.ts";
+import { BusyError, ModelError, turnNeeds } from "../../shared/conversation/model-source.ts";
 import { allLogits, createState } from "../../shared/engine.ts";
 import { assets, entryOf, failure, hostOf, sha256Hasher } from "./stores.ts";
 
@@ -25,7 +25,7 @@ beforeAll(async () => {
   const host = hostOf(assets);
   const { model } = await host.load("small");
   modelBytes = host.usage().usedBytes;
-  budgetOfOne = modelBytes + 3 * computationBytes(model);
+  budgetOfOne = modelBytes + 3 * computationBytes(model, turnNeeds(1));
 });
 afterEach(() => vi.restoreAllMocks());
 
@@ -71,7 +71,7 @@ describe("a model", () => {
     await host.load("a");
     await host.load("c"); // b goes
     expect(await host.load("a")).toBe(a);
-    expect(() => host.admit(b)).toThrow(BusyError);
+    expect(() => host.admit(b, turnNeeds(1))).toThrow(BusyError);
     expect(await host.load("b")).not.toBe(b);
   });
 
@@ -79,20 +79,20 @@ describe("a model", () => {
     const models = ["a", "b"].map((id) => entryOf(id, "assets"));
     const host = hostOf(assets, { models, budgetBytes: budgetOfOne }); // for one of them
     const a = await host.load("a");
-    const admission = host.admit(a);
+    const admission = host.admit(a, turnNeeds(1));
     expect(await failure(host.load("b"))).toBeInstanceOf(BusyError);
     admission.release();
     await host.load("b");
-    expect(() => host.admit(a)).toThrow(BusyError);
+    expect(() => host.admit(a, turnNeeds(1))).toThrow(BusyError);
   });
 
   test("that trapped is never handed out again, and counts until its computations end", async () => {
     const host = hostOf(assets);
     const spoilt = await host.load("small");
-    const admission = host.admit(spoilt);
+    const admission = host.admit(spoilt, turnNeeds(1));
     const { usedBytes } = host.usage();
     host.discard(spoilt);
-    expect(() => host.admit(spoilt)).toThrow(BusyError);
+    expect(() => host.admit(spoilt, turnNeeds(1))).toThrow(BusyError);
     const fresh = await host.load("small");
     expect(fresh).not.toBe(spoilt);
     expect(host.usage().usedBytes).toBeGreaterThan(usedBytes);
@@ -111,7 +111,7 @@ describe("a computation", () => {
     let refused: unknown = null;
     while (!refused) {
       try {
-        admissions.push(host.admit(loaded));
+        admissions.push(host.admit(loaded, turnNeeds(1)));
       } catch (error) {
         refused = error;
       }
@@ -124,17 +124,37 @@ describe("a computation", () => {
 
     admissions[0].release();
     admissions[0].release(); // twice is once
-    const again = host.admit(loaded);
-    expect(() => host.admit(loaded)).toThrow(BusyError);
+    const again = host.admit(loaded, turnNeeds(1));
+    expect(() => host.admit(loaded, turnNeeds(1))).toThrow(BusyError);
     for (const admission of [...admissions, again]) admission.release();
     expect(host.usage().running).toBe(0);
+  });
+
+  test("takes what it says that it needs", async () => {
+    const host = hostOf(assets);
+    const loaded = await host.load("small");
+    const before = host.usage().usedBytes;
+    const [small, large] = [host.admit(loaded, { states: 1 }), host.admit(loaded, { states: 4, bytes: 1_000_000 })];
+    const { stateLayout, config } = loaded.model;
+    const fixed = 2 * (4 * config.vocabSize + 500_000);
+    expect(host.usage().usedBytes - before).toBe(5 * stateLayout.bytes + 1_000_000 + fixed);
+    for (const { release } of [small, large]) release();
+    expect(host.usage().usedBytes).toBe(before);
+  });
+
+  test("that never fits is not told to come again", async () => {
+    const host = hostOf(assets, { budgetBytes: budgetOfOne });
+    const loaded = await host.load("small");
+    const admit = () => host.admit(loaded, { states: 2, bytes: budgetOfOne });
+    expect(admit).toThrow(ModelError);
+    expect(admit).toThrow(/this takes \d+ bytes with the model small, which leaves \d+: ask for less/);
   });
 
   test("that ended without a word gives its place back after a while, one that yields keeps it", async () => {
     const host = hostOf(assets);
     const loaded = await host.load("small");
-    host.admit(loaded);
-    const alive = host.admit(loaded);
+    host.admit(loaded, turnNeeds(1));
+    const alive = host.admit(loaded, turnNeeds(1));
     const now = Date.now();
     vi.spyOn(Date, "now").mockImplementation(() => now + 20_000);
     await alive.yieldToEvents();
@@ -148,7 +168,7 @@ describe("a computation", () => {
     const loaded = await host.load("small");
     vi.useFakeTimers();
     try {
-      const { release } = host.admit(loaded);
+      const { release } = host.admit(loaded, turnNeeds(1));
       await vi.advanceTimersByTimeAsync(120_000);
       expect(host.usage().running).toBe(1);
       release();
@@ -161,7 +181,7 @@ describe("a computation", () => {
 
   test("with a small model makes dozens of tokens between two yields", async () => {
     const host = hostOf(assets);
-    const { tokensPerYield, release } = host.admit(await host.load("small"));
+    const { tokensPerYield, release } = host.admit(await host.load("small"), turnNeeds(1));
     expect(tokensPerYield).toBe(64);
     release();
   });

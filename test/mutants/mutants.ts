@@ -268,7 +268,7 @@ export const mutants: readonly Mutant[] = [
   {
     mistake: "a state is made up from what is left of its log",
     file: "shared/conversation/replay.ts",
-    from: "if (position + ids.length !== end) throw",
+    from: "if (found !== end - position) throw",
     to: "if (position > end) throw",
     caughtBy: "test/conversation/state-transfer.test.ts",
     test: "with ids of its log is not made up",

@@ -24,7 +24,7 @@ import {
 } from "../request-rules.ts";
 import { reportedSeed, samplingRecord, stopList } from "../sampling.ts";
 import type { ModelListing, Services } from "../services.ts";
-import { comment, DONE, frame, sseResponse } from "../sse.ts";
+import { comment, DONE, type Frames, frame, sseResponse } from "../sse.ts";
 import { drain } from "../turn-source.ts";
 
 const create = createRoute({
@@ -105,14 +105,14 @@ async function envelopeOf(
     created: begun?.createdAt ?? Math.floor(services.now() / 1000),
     model: model.id,
     ...fingerprintOf(begun),
-    seed: reportedSeed(draft.sampling),
+    seed: reportedSeed((begun ?? draft).sampling), // of the first request with its key: every one draws another
   };
 }
 
 function streamed(scope: Scope, { source, nodes, remember }: ChatTurn, envelope: Envelope, includeUsage: boolean) {
   const chunks = new ChatChunks(envelope, nodes, includeUsage);
   let isOver = false;
-  return sseResponse({
+  const frames: Frames = {
     async next() {
       if (isOver) return null;
       const event = await source.next();
@@ -134,8 +134,9 @@ function streamed(scope: Scope, { source, nodes, remember }: ChatTurn, envelope:
     },
     onError(error) {
       void source.cancel();
-      return frame(tellError(scope, error)) + DONE;
+      return frame(tellError(scope, error)); // and no [DONE]: what has one is whole
     },
     cancel: () => source.cancel(),
-  });
+  };
+  return sseResponse(frames, source.patience);
 }

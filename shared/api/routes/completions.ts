@@ -1,19 +1,18 @@
 /** POST /v1/completions: a text goes on. Nothing is kept, so an Idempotency-Key has nothing to protect. */
 
 import { createRoute } from "@hono/zod-openapi";
-import type { StatelessRequest } from "../../conversation/stateless-types.ts";
+import type { StatelessPrompt, StatelessRequest } from "../../conversation/stateless-types.ts";
 import { type CompletionRequest, completion, completionRequest } from "../../protocol/completions.ts";
 import { DEFAULT_COMPLETION_TOKENS, MAX_CHOICES } from "../../protocol/limits.ts";
 import { ApiError } from "../api-error.ts";
 import { type Envelope, fingerprintOf } from "../chat-chunks.ts";
-import { CompletionChunks, completionChoices } from "../completion-chunks.ts";
+import { CompletionChunks, wholeCompletion } from "../completion-chunks.ts";
 import { type App, findModel, jsonBody, type Scope, scopeOf, streamable, tellError } from "../context.ts";
 import { checkLogprobs, checkStreamOptions, failedResponse, wasAbandoned } from "../request-rules.ts";
 import { reportedSeed, samplingRecord, stopList } from "../sampling.ts";
 import type { ModelListing, Services } from "../services.ts";
-import { comment, DONE, frame, sseResponse } from "../sse.ts";
+import { comment, DONE, type Frames, frame, sseResponse } from "../sse.ts";
 import { drain, fromComputation, type TurnSource } from "../turn-source.ts";
-import { completionUsage, sumUsage } from "../usage.ts";
 
 const create = createRoute({
   method: "post",
@@ -28,41 +27,27 @@ export function addCompletionRoutes(app: App, services: Services): void {
     const body = context.req.valid("json");
     const model = findModel(services, body.model);
     checkStreamOptions(body);
-    const requests = requestsOf(body, model, services);
-    const begin = (request: StatelessRequest) => fromComputation((signal) => services.stateless.run(request, signal));
-    const source = await begin(requests[0]!);
+    const request = requestOf(body, model, services);
+    const source = await fromComputation((signal) => services.stateless.run(request, signal), services.now);
     const envelope: Envelope = {
       id: `cmpl-${crypto.randomUUID().replaceAll("-", "")}`,
       created: Math.floor(services.now() / 1000),
       model: model.id,
       ...fingerprintOf(source.first?.type === "start" ? source.first.response : null),
-      seed: reportedSeed(requests[0]!.sampling),
+      seed: reportedSeed(request.sampling),
     };
     if (body.stream) {
-      return streamed(
-        scopeOf(services, context),
-        requests,
-        source,
-        begin,
-        envelope,
-        body.stream_options?.include_usage ?? false,
-      );
+      const chunks = new CompletionChunks(envelope, request.choices);
+      return streamed(scopeOf(services, context), source, chunks, body.stream_options?.include_usage ?? false);
     }
-    const choices = [];
-    const usages = [];
-    for (const [index, request] of requests.entries()) {
-      const responses = await drain(index === 0 ? source : await begin(request), context.req.raw.signal);
-      if (responses.length < request.choices) throw wasAbandoned();
-      for (const response of responses) if (response.status === "failed") throw failedResponse(response);
-      choices.push(...completionChoices(responses, index * request.choices));
-      usages.push(completionUsage(responses));
-    }
-    return context.json({ ...envelope, object: "text_completion" as const, choices, usage: sumUsage(usages) }, 200);
+    const responses = await drain(source, context.req.raw.signal);
+    if (responses.length < request.prompts.length * request.choices) throw wasAbandoned();
+    for (const response of responses) if (response.status === "failed") throw failedResponse(response);
+    return context.json(wholeCompletion(envelope, responses, request.choices), 200);
   });
 }
 
-/** One for each prompt. */
-function requestsOf(body: CompletionRequest, model: ModelListing, services: Services): StatelessRequest[] {
+function requestOf(body: CompletionRequest, model: ModelListing, services: Services): StatelessRequest {
   const choices = body.n ?? 1;
   const prompts = promptsOf(body.prompt);
   if (prompts.length * choices > MAX_CHOICES) {
@@ -76,19 +61,18 @@ function requestsOf(body: CompletionRequest, model: ModelListing, services: Serv
   const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS;
   const asked = { logprobs: body.logprobs !== null && body.logprobs !== undefined, topLogprobs: body.logprobs ?? 0 };
   checkLogprobs(asked, maxTokens * prompts.length * choices, "logprobs");
-  const sampling = samplingRecord(body, services, asked);
-  return prompts.map((prompt) => ({
+  return {
     model: model.id,
-    prompt,
-    sampling,
+    prompts,
+    sampling: samplingRecord(body, services, asked),
     maxTokens,
     stop: stopList(body.stop),
     choices,
     metadata: {},
-  }));
+  };
 }
 
-function promptsOf(prompt: CompletionRequest["prompt"]): StatelessRequest["prompt"][] {
+function promptsOf(prompt: CompletionRequest["prompt"]): StatelessPrompt[] {
   if (typeof prompt === "string") return [{ kind: "text", text: prompt }];
   if (typeof prompt[0] === "number") return [{ kind: "tokens", tokens: prompt as number[] }];
   return (prompt as (string | number[])[]).map((one) =>
@@ -96,34 +80,15 @@ function promptsOf(prompt: CompletionRequest["prompt"]): StatelessRequest["promp
   );
 }
 
-function streamed(
-  scope: Scope,
-  requests: readonly StatelessRequest[],
-  first: TurnSource,
-  begin: (request: StatelessRequest) => Promise<TurnSource>,
-  envelope: Envelope,
-  includeUsage: boolean,
-): Response {
-  let source = first;
-  let index = 0;
+function streamed(scope: Scope, source: TurnSource, chunks: CompletionChunks, includeUsage: boolean): Response {
   let isOver = false;
-  const chunksOf = () => new CompletionChunks(envelope, index * requests[index]!.choices);
-  let chunks = chunksOf();
-  const usages: ReturnType<typeof sumUsage>[] = [];
-  return sseResponse({
+  const frames: Frames = {
     async next() {
       if (isOver) return null;
       const event = await source.next();
       if (event === null) {
-        usages.push(chunks.usage());
-        if (++index < requests.length) {
-          source = await begin(requests[index]!);
-          chunks = chunksOf();
-          return "";
-        }
         isOver = true;
-        const usage = { ...envelope, object: "text_completion", choices: [], usage: sumUsage(usages) };
-        return (includeUsage ? frame(usage) : "") + DONE;
+        return (includeUsage ? frame(chunks.usage()) : "") + DONE;
       }
       if (event.type === "prefill") return comment(`prefill ${event.done}/${event.total}`);
       if (event.type === "end" && event.response.status === "failed") throw failedResponse(event.response);
@@ -132,11 +97,9 @@ function streamed(
     },
     onError(error) {
       void source.cancel();
-      return frame(tellError(scope, error)) + DONE;
+      return frame(tellError(scope, error)); // and no [DONE]: what has one is whole
     },
-    cancel() {
-      isOver = true;
-      return source.cancel();
-    },
-  });
+    cancel: () => source.cancel(),
+  };
+  return sseResponse(frames, source.patience);
 }

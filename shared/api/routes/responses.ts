@@ -73,7 +73,10 @@ export function addResponseRoutes(app: App, services: Services): void {
       const { instructions, input } = splitSystem(responseInput(body));
       const texts = [body.instructions, instructions].filter((text) => typeof text === "string");
       const prompt = { kind: "chat", instructions: texts.length > 0 ? texts.join("\n\n") : null, input } as const;
-      const source = await fromComputation((stop) => services.stateless.run({ ...draft, prompt }, stop));
+      const source = await fromComputation(
+        (stop) => services.stateless.run({ ...draft, prompts: [prompt] }, stop),
+        services.now,
+      );
       const ids = passingIds();
       if (body.stream) return responseStream(scope, source, async () => ids);
       const [response] = await drain(source, signal);
