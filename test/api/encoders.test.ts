@@ -141,7 +141,7 @@ test("completions: offsets go on from chunk to chunk", () => {
     top: [{ token: 1, text, bytes: [], logprob: -1 }],
   });
   const encode = (ordinal: number, text: string) =>
-    chunks.encode({ type: "text", node: 1, ordinal, text, logprobs: [token(text)] })!;
+    chunks.encode({ type: "text", node: 3, ordinal, text, logprobs: [token(text)] })!;
   encode(0, "Hello");
   const chunk = encode(1, " you");
   expect(chunk.choices[0]).toStrictEqual({
