@@ -1,23 +1,12 @@
 /** The routes on the real core, databases, ids and keys, with the small model of the repository: the parts fit together. */
 
-import { createHash } from "node:crypto";
-import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openModel, openTextSide } from "../../cli/model-argument.ts";
-import { nodeSql } from "../../cli/node-sql.ts";
-import { createApp } from "../../shared/api/app.ts";
-import { createAuthenticator } from "../../shared/api/authenticate.ts";
-import { createIds } from "../../shared/api/ids.ts";
-import { createKey } from "../../shared/api/keys.ts";
-import { createSecrets } from "../../shared/api/secrets.ts";
-import type { Services } from "../../shared/api/services.ts";
-import { toHex } from "../../shared/bytes.ts";
-import type { ConversationCore } from "../../shared/conversation/conversation.ts";
 import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
-import { sourceOf, statelessRunner, type TestObject, testObject } from "../conversation/fixture.ts";
-import { nodeTenants, testSecret } from "./node-tenants.ts";
+import { sourceOf } from "../conversation/fixture.ts";
+import { coreServices } from "./core-services.ts";
 
 const folder = fileURLToPath(new URL("../../models/fledgling-4m", import.meta.url));
 const model = "fledgling";
@@ -30,38 +19,7 @@ beforeAll(async () => {
 });
 
 async function setUp(requestTokens?: number) {
-  const secrets = createSecrets(testSecret);
-  const { tenant, clock } = nodeTenants();
-  const objects = new Map<string, { readonly host: TestObject; readonly core: ConversationCore }>();
-  const reported: unknown[] = [];
-  let seeds = 1n;
-  const services: Services = {
-    bundleFile: async () => null,
-    models: [{ id: model, createdAt: 0, ownedBy: "aerie", isDefault: true }],
-    authenticate: createAuthenticator({ secrets, tenant, now: () => clock.now }),
-    withinRateLimit: async () => true,
-    ids: createIds(secrets),
-    newObject: () => createHash("sha256").update(String(Math.random())).digest("hex"),
-    conversation(_, object) {
-      let found = objects.get(object);
-      if (!found || found.host.forgotten) {
-        const host = testObject(nodeSql(new DatabaseSync(":memory:")), models);
-        found = { host, core: host.open() };
-        objects.set(object, found);
-      }
-      return found.core;
-    },
-    tenant,
-    prefixes: tenant,
-    stateless: statelessRunner(models, requestTokens),
-    hmac: async (purpose, text) => toHex(await secrets.mac(purpose, text)),
-    drawSeed: () => seeds++,
-    now: () => clock.now,
-    report: (error) => reported.push(error),
-  };
-  const app = createApp(services);
-  const { key, id, sha256 } = await createKey(secrets, "default");
-  await tenant("default").addKey({ id, name: "test", sha256 });
+  const { app, objects, reported, key } = await coreServices(models, model, { requestTokens });
   const openai = new OpenAI({
     apiKey: key,
     baseURL: "http://aerie.test/v1",

@@ -157,7 +157,7 @@ test.each<[string, (core: ConversationCore, branch: number, node: number) => Pro
       expect(object.sql.exec("SELECT node FROM checkpoint")).toStrictEqual([]);
       expect(unnamedParts(object.sql)).toStrictEqual([]);
     },
-    slow,
+    { tenant: slow },
   );
 });
 

@@ -285,7 +285,7 @@ async function prepare(scenario: Scenario): Promise<Prepared> {
   const [database, books] = [emptyDatabase(), emptyDatabase()];
   const tenant = tenantOn(books, Date.now);
   await tenant.register(OBJECT);
-  const object = testObject(nodeSql(database), sourceOf(loaded), tenant);
+  const object = testObject(nodeSql(database), sourceOf(loaded), { tenant });
   const scene = await scenario.prepare(object.open());
   await object.settled();
   scenario.damage?.(object.sql);
@@ -308,7 +308,7 @@ async function checkBooks(tenant: TenantStore, sql: Sql, isForgotten: boolean): 
 async function play({ scenario, scene, ...prepared }: Prepared, fault: Fault | null): Promise<Outcome> {
   const [database, books] = [copyOf(prepared.database), copyOf(prepared.books)];
   const tenant = tenantOn(books, () => object.clock ?? Date.now());
-  const object = testObject(nodeSql(database), sourceOf(loaded), tenant);
+  const object = testObject(nodeSql(database), sourceOf(loaded), { tenant });
   object.segmentTokens = scenario.segmentTokens ?? Number.POSITIVE_INFINITY;
   object.clock = scenario.clock ?? null;
   try {

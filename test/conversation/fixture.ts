@@ -137,14 +137,19 @@ export interface TestObject {
 /** How often the platform tries a failed alarm again. */
 const ALARM_TRIES = 6;
 
-/** The name of every test's object in its tenant's catalogue. */
 export const OBJECT = "0".repeat(64);
 
-/** `tenant` hears what a real one would, besides what is recorded here. */
+export interface TestObjectOptions {
+  /** Its name in the tenant's catalogue. Default: `OBJECT`. */
+  readonly name?: string;
+  /** Hears what a real one would, besides what is recorded here. */
+  readonly tenant?: Pick<TenantStore, "note" | "forget" | "forgetPrefixes">;
+}
+
 export function testObject(
   sql: Sql,
   models: ModelSource,
-  tenant: Pick<TenantStore, "note" | "forget" | "forgetPrefixes"> | null = null,
+  { name = OBJECT, tenant }: TestObjectOptions = {},
 ): TestObject {
   const work = new Set<Promise<unknown>>();
   const unheard: unknown[] = [];
@@ -170,10 +175,10 @@ export function testObject(
     openWith(faults, hashing = async () => undefined) {
       const now = () => object.clock ?? Date.now();
       const opened: { core: ConversationCore | null } = { core: null };
-      const forgetPrefixes = faults.call("forget prefixes", async () => tenant?.forgetPrefixes(OBJECT));
-      const forgetObject = faults.call("forget", async (updatedAt: number) => tenant?.forget(OBJECT, updatedAt));
+      const forgetPrefixes = faults.call("forget prefixes", async () => tenant?.forgetPrefixes(name));
+      const forgetObject = faults.call("forget", async (updatedAt: number) => tenant?.forget(name, updatedAt));
       const host: ConversationHost = {
-        object: OBJECT,
+        object: name,
         tenant: "default",
         sql: faults.sql(sql),
         models: faults.models(models),
@@ -202,7 +207,7 @@ export function testObject(
           await forgetObject(updatedAt);
         },
         clear: faults.call("clear", async () => {
-          for (const name of tableNames) sql.exec(`DROP TABLE ${name}`);
+          for (const table of tableNames) sql.exec(`DROP TABLE ${table}`);
           prepareSchema(sql); // as a new instance does
           object.wakeTimes.length = 0;
           object.forgotten = true;

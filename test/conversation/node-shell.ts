@@ -6,7 +6,7 @@ import { expect } from "vitest";
 import { openModel, openTextSide } from "../../cli/model-argument.ts";
 import { nodeSql } from "../../cli/node-sql.ts";
 import type { LoadedModel, ModelSource } from "../../shared/conversation/model-source.ts";
-import { type TestObject, testObject } from "./fixture.ts";
+import { type TestObject, type TestObjectOptions, testObject } from "./fixture.ts";
 import { checkInvariants } from "./invariants.ts";
 import type { Shell } from "./turns.suite.ts";
 
@@ -62,14 +62,14 @@ export const nodeShell: Shell = {
   },
 };
 
-/** Uses an object of its own until nothing computes in it any more; what is left is sound. `tenant` hears what it tells. */
+/** Uses an object of its own until nothing computes in it any more; what is left is sound. */
 export function withObject(
   models: ModelSource,
   use: (object: TestObject) => Promise<void>,
-  tenant?: Parameters<typeof testObject>[2],
+  options?: TestObjectOptions,
 ): Promise<void> {
   return nodeShell.withSql(async (sql) => {
-    const object = testObject(sql, models, tenant);
+    const object = testObject(sql, models, options);
     await use(object);
     await object.settled();
     expect(checkInvariants(sql, await models.load(fledgling.id))).toStrictEqual([]);

@@ -68,6 +68,6 @@ test("rows that were written when whole seconds were compared give way to what i
       unwrap(await object.open().deleteBranch(1));
       expect((await tenant.conversations({ limit: 9, order: "asc" })).conversations).toMatchObject([{ branch: 2 }]);
     },
-    tenant,
+    { tenant },
   );
 });

@@ -13,6 +13,7 @@ export interface Mutant {
 }
 
 const turns = "test/conversation/turns.test.ts";
+const failingCalls = "test/api/failing-calls.test.ts";
 const deletion = "test/conversation/deletion.test.ts";
 
 export const mutants: readonly Mutant[] = [
@@ -232,6 +233,30 @@ export const mutants: readonly Mutant[] = [
     to: "true",
     caughtBy: "test/conversation/tenant-store.test.ts",
     test: "are held from when they are added until they are revoked",
+  },
+  {
+    mistake: "a request that is sent again runs where it was sent, not where it ran first",
+    file: "shared/api/begin-turn.ts",
+    from: "return await begin(claimed);",
+    to: "return await begin(place);",
+    caughtBy: failingCalls,
+    test: "a chat",
+  },
+  {
+    mistake: "a stream that broke off is not joined again",
+    file: "shared/api/turn-source.ts",
+    from: "if (event === null) await rejoin();",
+    to: "if (event === null) return null;",
+    caughtBy: failingCalls,
+    test: "a turn of a conversation",
+  },
+  {
+    mistake: "what could not be erased is said to be gone",
+    file: "shared/api/routes/tenant-data.ts",
+    from: "        failed++;\n",
+    to: "",
+    caughtBy: failingCalls,
+    test: "the erasure of everything",
   },
   {
     mistake: "a rejoined stream repeats an event",
