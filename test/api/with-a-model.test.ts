@@ -18,7 +18,7 @@ beforeAll(async () => {
   models = sourceOf(loaded);
 });
 
-async function setUp(requestTokens?: number) {
+async function setUp(requestTokens = Number.POSITIVE_INFINITY) {
   const { app, objects, reported, key } = await coreServices(models, model, { requestTokens });
   const openai = new OpenAI({
     apiKey: key,
