@@ -240,7 +240,7 @@ if (import.meta.main) {
   const seconds = Math.round((performance.now() - start) / 1000);
   const date = new Date().toISOString().slice(0, 10);
   const text = `${JSON.stringify({ machine: cpus()[0].model, cores: cpus().length, date, seconds, ...report }, null, 2)}\n`;
-  if (values.out !== undefined) await writeFile(values.out, text);
   process.stdout.write(text);
+  if (values.out !== undefined) await writeFile(values.out, text);
   process.exitCode = report.wrong.length === 0 && report.reused === 0 ? 0 : 1;
 }

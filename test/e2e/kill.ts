@@ -1,6 +1,6 @@
 /** `npm run test:kill -- --rounds 200 --seed 1 --out bench/results/kill.json`: SIGKILL of the runtime, over and over. */
 
-import { writeFile } from "node:fs/promises";
+import { appendFile, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { killRounds, missed } from "./kill-rounds.ts";
@@ -16,6 +16,7 @@ const { values: args } = parseArgs({
     out: { type: "string" },
   },
 });
+if (args.out) await appendFile(args.out, ""); // a file that can't be written is no surprise for the end
 const [rounds, seed] = [Number(args.rounds), Number(args.seed)];
 const report = await killRounds({
   rounds,
@@ -36,8 +37,8 @@ const result = {
   ...report,
 };
 const text = `${JSON.stringify(result, null, 2)}\n`;
-if (args.out) await writeFile(args.out, text);
 process.stdout.write(text);
+if (args.out) await writeFile(args.out, text);
 const widest = Math.max(...Object.values(report.phases));
 for (const [phase, count] of Object.entries(report.phases))
   process.stdout.write(
