@@ -213,7 +213,7 @@ export class BranchOperations {
   }
 
   #insertItems(branch: number | null, parent: Node | null, items: readonly InputItem[], now: number): number {
-    checkTexts([parent?.instructions ?? null, parent?.system ?? null, JSON.stringify(items)]);
+    checkTexts([parent?.instructions ?? null, JSON.stringify(items)]);
     const id = nextNodeId(this.#sql);
     insertNode(this.#sql, {
       id,
@@ -222,7 +222,7 @@ export class BranchOperations {
       status: "items",
       createdAt: now,
       instructions: parent?.instructions ?? null,
-      system: parent?.system ?? "",
+      system: "",
       input: items,
     });
     return id;

@@ -59,10 +59,12 @@ function cutOff(sql: Sql, ids: readonly number[]): void {
     const system = systemBehind(before ?? systemThrough(sql, parent), node);
     systems.set(id, system);
     deleteCheckpoint(sql, id);
+    // Where no log is, none begins with a system text; beside messages that say it, it might be too much for their row.
+    const hasLog = node.status !== "items" && node.status !== "erased";
     sql.exec(
       "UPDATE node SET instructions = ?, system = ?, cut = ? WHERE id = ?",
       system.instructions,
-      systemText(system.instructions, system.said),
+      hasLog ? systemText(system.instructions, system.said) : "",
       changed.has(id) ? 0 : 1,
       id,
     );

@@ -7,6 +7,11 @@ import type { InputItem, ResponseRecord, ResponseStatus, TurnRequest, Usage } fr
 /** A turn's request as it is kept: everything but what has a column of its own. */
 export type StoredRequest = Omit<TurnRequest, "parent" | "instructions" | "input" | "idempotency" | "choices">;
 
+export function storedOf(request: TurnRequest): StoredRequest {
+  const { parent: _, instructions: __, input: ___, idempotency: ____, choices: _____, ...stored } = request;
+  return stored;
+}
+
 /** Where a node's tokens lie in the log of its conversation. */
 export interface NodeLog {
   readonly digest: string;

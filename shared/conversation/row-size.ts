@@ -4,13 +4,10 @@ import { AerieError } from "../errors.ts";
 import { RefusedError } from "./refusal.ts";
 import type { SqlValue } from "./sql.ts";
 
-/** Of all values of one row: 2 MB less a tenth, for what SQLite adds and for what is written into the row later. */
+/** Of all values of one row: 2 MB less a tenth, for what SQLite adds and for short columns. */
 export const MAX_ROW_BYTES = 1_800_000;
 
-/**
- * What a turn or some messages bring into their row: instructions, the system text that they are part of, input. The rest is
- * for the reply: 16,384 tokens, the most there are, of 36 bytes; the longest of Gemma's 256,000 pieces has 48.
- */
+/** What a turn or some messages bring into their row: instructions, the system text that they are part of, input. */
 export const MAX_TEXT_BYTES = 1_200_000;
 
 /** A statement would write more than a row holds. A bug of ours: what callers send is refused before it gets there. */
@@ -37,6 +34,25 @@ export function checkTexts(texts: readonly (string | null)[]): void {
       413,
       "input_too_large",
       `input: with its instructions and all system text it takes ${bytes} bytes, one turn has room for ${MAX_TEXT_BYTES}: send it in several`,
+      { param: "input" },
+    );
+}
+
+/**
+ * Refuses a turn whose row would outgrow its limit by the longest reply that it may get. What can't be written at its end can't
+ * be written as a failure either: it would be tried for ever.
+ */
+export function checkReply(
+  texts: readonly string[],
+  { tokens, bytesPerToken }: { readonly tokens: number; readonly bytesPerToken: number },
+): void {
+  const bytes = texts.reduce((sum, text) => sum + bytesOf(text), 0);
+  const room = Math.floor((MAX_ROW_BYTES - bytes) / bytesPerToken);
+  if (tokens > room)
+    throw new RefusedError(
+      413,
+      "input_too_large",
+      `input: it and what belongs to it take ${bytes} bytes, which leaves room for a reply of ${room} tokens, and it may have ${tokens}: ask for fewer, or send the input in several`,
       { param: "input" },
     );
 }

@@ -32,7 +32,7 @@ const tables = `
     completed_at INTEGER,
     request TEXT,                -- JSON of the turn's request, without its input
     instructions TEXT,
-    system TEXT NOT NULL,        -- all system text that the token log begins with
+    system TEXT NOT NULL,        -- all system text that the token log begins with; '' where there is no log
     input TEXT NOT NULL,         -- JSON of its items; a deleted item is null
     output TEXT,
     finish TEXT,

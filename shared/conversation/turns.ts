@@ -4,11 +4,11 @@ import type { BranchOperations } from "./branches.ts";
 import type { ConversationHost } from "./conversation.ts";
 import { changeMeta, ensureMeta } from "./meta.ts";
 import { type LoadedModel, turnNeeds } from "./model-source.ts";
-import { findNode, insertNode, type Node, nextNodeId, type StoredRequest } from "./nodes.ts";
+import { findNode, insertNode, type Node, nextNodeId, storedOf } from "./nodes.ts";
 import { planTurn, type TurnPlan } from "./plan.ts";
 import { noParent } from "./port-call.ts";
 import { RefusedError } from "./refusal.ts";
-import { checkTexts } from "./row-size.ts";
+import { checkReply, checkTexts } from "./row-size.ts";
 import type { Runs } from "./runs.ts";
 import { toSamplingOptions } from "./sampling-record.ts";
 import { appendIds } from "./token-log.ts";
@@ -45,7 +45,12 @@ export class Turns {
       const parent = this.#parentOf(request);
       if (parent?.status === "in_progress") continue;
       const plan = planTurn(this.#host.sql, loaded, parent, request);
-      checkTexts([plan.instructions, plan.system, JSON.stringify(request.input)]);
+      const texts = [plan.instructions ?? "", plan.system, JSON.stringify(request.input)];
+      checkTexts(texts);
+      checkReply([...texts, JSON.stringify(storedOf(request))], {
+        tokens: request.maxTokens,
+        bytesPerToken: loaded.tokenizer.longestTextBytes,
+      });
       const admission = this.#host.models.admit(loaded, turnNeeds(request.choices));
       let nodes: number[] | null = null;
       try {
@@ -96,8 +101,8 @@ export class Turns {
   #begin(request: TurnRequest, parent: Node | null, plan: TurnPlan, loaded: LoadedModel): number[] | null {
     const { sql } = this.#host;
     const now = Math.floor(this.#host.now() / 1000);
-    const { parent: target, instructions: _, input, idempotency, choices, ...kept } = request;
-    const stored: StoredRequest = kept;
+    const { parent: target, input, idempotency, choices } = request;
+    const stored = storedOf(request);
     const branch = target.kind === "branch" ? target.branch : null;
     if (branch !== null && choices > 1)
       throw new RefusedError(400, "invalid_value", `n: expected 1 in a conversation, found ${choices}`, { param: "n" });

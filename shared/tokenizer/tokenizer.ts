@@ -41,6 +41,7 @@ export class Tokenizer {
   readonly #plainNormalized: TokenTrie;
   readonly #withControls: TokenTrie;
   readonly #controls: TokenTrie;
+  #longestTextBytes: number | null = null;
 
   constructor(tables: TokenizerTables) {
     const plain = tables.added.filter((token) => !token.isControl);
@@ -164,6 +165,22 @@ export class Tokenizer {
     const { spelling } = this.#tables;
     const isLiteral = this.controlIds.has(id) || (spelling.kind === "byte-level" && this.#addedIds.has(id));
     return isLiteral ? textBytes(piece) : pieceBytes(piece, spelling);
+  }
+
+  /**
+   * UTF-8 bytes that one token adds to a text at most. What is no character counts as U+FFFD, three bytes, however the tokens
+   * around it go on. Reads the whole vocabulary, once.
+   */
+  get longestTextBytes(): number {
+    if (this.#longestTextBytes === null) {
+      let longest = 0;
+      for (let id = 0; id < this.vocabSize; id++) {
+        const bytes = this.pieceBytes(id);
+        if (3 * bytes.length > longest) longest = Math.max(longest, textBytes(this.decode([id])).length);
+      }
+      this.#longestTextBytes = longest;
+    }
+    return this.#longestTextBytes;
   }
 
   /** The id of a vocabulary piece or an added token, spelled as in tokenizer.json. */

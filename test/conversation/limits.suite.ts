@@ -2,6 +2,7 @@
 
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { MAX_BRANCHES } from "../../shared/conversation/branches.ts";
+import { eraseNodes } from "../../shared/conversation/erase.ts";
 import { BusyError, type ModelSource, type Needs } from "../../shared/conversation/model-source.ts";
 import { PAUSE_SECONDS } from "../../shared/conversation/patience.ts";
 import { MAX_ENCODED_BYTES } from "../../shared/conversation/plan.ts";
@@ -86,6 +87,51 @@ export function limitsSuite(shell: Shell): void {
       };
       return { core: testObject(counting, { ...models, admit }).open(), read };
     };
+
+    // Only the text that came was counted: a reply of the longest tokens made a row of 2 MB, which could not end in any way.
+    test("a reply that its row may have no room for is refused before it begins", () =>
+      withObject(async (object) => {
+        const { core } = counted(object.sql, false);
+        const { longestTextBytes } = (await models.load(model)).tokenizer;
+        const input = "word ".repeat(200_000);
+        const under = (bytes: number) =>
+          core.turn(request(model, input, { maxTokens: Math.floor(bytes / longestTextBytes) }), { quiet: true });
+        expect(await under(790_000)).toMatchObject({ ok: false, error: { status: 429 } });
+        expect(await under(810_000)).toMatchObject({
+          ok: false,
+          error: { status: 413, message: expect.stringMatching(/room for a reply of \d+ tokens, and it may have \d+/) },
+        });
+      }));
+
+    test("a reply of the longest tokens there are is as long as was counted", () =>
+      withObject(async (object) => {
+        const { tokenizer } = await models.load(model);
+        const lengths = Array.from({ length: tokenizer.vocabSize }, (_, id) => tokenizer.decode([id]).length);
+        const longest = lengths.indexOf(Math.max(...lengths));
+        const sampling = { ...request(model, "").sampling, logitBias: [[longest, 100] as const] };
+        const said = request(model, "Hi", { maxTokens: 20, sampling });
+        const [{ output }] = await finished(await object.open().turn(said, { quiet: true }));
+        expect(new TextEncoder().encode(output).length).toBe(20 * tokenizer.longestTextBytes);
+      }));
+
+    // The erasure wrote all system text beside messages that say it, and could not be done any more.
+    test("an erasure makes no row larger", () =>
+      withObject(async (object) => {
+        const branch = await newBranch(object);
+        const parent = { kind: "branch", branch } as const;
+        await finished(await object.open().turn(request(model, "Hi", { parent, maxTokens: 2 }), { quiet: true }));
+        object.sql.exec("UPDATE node SET instructions = ?1, system = ?1", "r".repeat(200_000));
+        for (let at = 0; at < 3; at++)
+          unwrap(await object.open().addItems(branch, [{ role: "system", content: "s".repeat(600_000) }]));
+        const largest = () => {
+          const columns = ["request", "instructions", "system", "input", "output"];
+          const bytes = columns.map((name) => `COALESCE(length(CAST(${name} AS BLOB)), 0)`).join(" + ");
+          return Number(object.sql.exec(`SELECT MAX(${bytes}) AS bytes FROM node`)[0].bytes);
+        };
+        const before = largest();
+        object.sql.transaction(() => eraseNodes(object.sql, [1]));
+        expect(largest()).toBeLessThanOrEqual(before);
+      }));
 
     // All of it was read and encoded before it was refused for its tokens: 4 MB took what memory an isolate has.
     test("what waits for a reply is refused when it is more than one turn reads, and is not read", () =>

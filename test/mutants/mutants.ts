@@ -203,6 +203,14 @@ export const mutants: readonly Mutant[] = [
     test: "what waits for a reply is refused",
   },
   {
+    mistake: "a turn begins whose reply may be too long for its row",
+    file: "shared/conversation/row-size.ts",
+    from: "  if (tokens > room)\n",
+    to: "  if (room < 0)\n",
+    caughtBy: "test/conversation/limits.test.ts",
+    test: "a reply that its row may have no room for",
+  },
+  {
     mistake: "the note that comes last counts, not the newest",
     file: "shared/conversation/tenant-catalogue.ts",
     from: "known && note.updatedAt <= known.updatedAt",

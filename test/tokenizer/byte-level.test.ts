@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { TextStream } from "../../shared/tokenizer/text-stream.ts";
 import { parseTokenizer } from "../../shared/tokenizer/tokenizer.ts";
 import { referenceTokenizer } from "./gemma.ts";
-import { byteLevelJson } from "./small.ts";
+import { byteLevelJson, smallJson } from "./small.ts";
 
 const tokenizer = parseTokenizer(byteLevelJson());
 const reference = referenceTokenizer(byteLevelJson());
@@ -43,6 +43,23 @@ it("encodes as the library does, and decodes to the same text", () => {
       }
     }),
     { numRuns: 1000 },
+  );
+});
+
+// What is no character takes three bytes of text for one of its own: a reply of them is thrice as long as its pieces.
+it.each([
+  ["bytes", byteLevelJson()],
+  ["characters", smallJson()],
+])("no text is longer than its tokens and the longest of them allow, in a vocabulary of %s", (_, json) => {
+  const one = parseTokenizer(json);
+  const lengthOf = (ids: readonly number[]) => new TextEncoder().encode(one.decode(ids)).length;
+  const all = Array.from({ length: one.vocabSize }, (_, id) => id);
+  expect(one.longestTextBytes).toBe(Math.max(...all.map((id) => lengthOf([id]))));
+  const ids = fc.array(fc.constantFrom(...all), { maxLength: 20 });
+  fc.assert(
+    fc.property(ids, (some) => {
+      expect(lengthOf(some)).toBeLessThanOrEqual(some.length * one.longestTextBytes);
+    }),
   );
 });
 
