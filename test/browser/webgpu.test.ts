@@ -11,9 +11,10 @@ const TOKENS = 64;
 const prompt = "Once upon a time";
 const SOFTWARE_ADAPTER = /^webgpu: google swiftshader/; // what Chromium brings along; a speed from it says nothing
 
-// Both round activations to int8 before a product with rg8 or rg4, and sum in another order before that: a value on the edge may
-// fall to the other side. In f32 alone it would be 1e-12.
-const MAX_NMSE = 1e-5;
+// Both round activations to int8 before a product with rg8 or rg4, and sum in another order before that. Until a value on the edge
+// falls to the other side the logits differ by 1e-14; from then on the state carries it along, and they differ by about as much as
+// the rounding itself costs: rg8 is 3e-4 from f32 here. In f32 alone it would be 1e-12.
+const MAX_NMSE = 1e-3;
 
 const browser = browse({ hasWebgpu: true });
 const model = defaultModel.id;

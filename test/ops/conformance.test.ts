@@ -94,11 +94,14 @@ test("a sampled backend judges its sample, and what is always judged", async () 
   for (const sample of [1, 3]) {
     let reads = 0;
     const counting = { ...altered({ rows: () => void reads++ }), sample };
-    await judge(cases, [reference, relaxed, baseline, counting]);
+    await judge(cases, [reference, ...[relaxed, baseline].map(unsampled), counting]);
     expect(reads).toBe(sampleOf(cases, sample).length);
     expect(sampleOf(cases, sample)).toStrictEqual(expect.arrayContaining([cases[1], cases[3], cases[5], cases[7]]));
   }
 });
+
+/** In a page the wasm backends are sampled too. */
+const unsampled = ({ sample, ...backend }: BackendUnderTest): BackendUnderTest => backend;
 
 /** The wasm backend with something done to what is read from it. */
 function altered({
