@@ -14,7 +14,8 @@ import { nodeSql } from "../../cli/node-sql.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
 import type { StatelessRunner } from "../../shared/conversation/stateless-types.ts";
 import { isTrap } from "../../shared/conversation/traps.ts";
-import type { InputItem, ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
+import type { Answer, BegunTurn, InputItem, ResponseRecord, TurnRequest } from "../../shared/conversation/types.ts";
+import type { AerieError } from "../../shared/errors.ts";
 import { seeded } from "../ops/seeded.ts";
 import { freshModel, SharedModel } from "./bleed-model.ts";
 import {
@@ -100,7 +101,7 @@ export async function bleed(
       }
       const isTakenOver = random() < 0.15;
       if (isTakenOver) counts.takenOver++;
-      const [reply] = await finished(await (isTakenOver ? takeOver : plainly)(object, asked, random, model));
+      const reply = await heard(object, await (isTakenOver ? takeOver : plainly)(object, asked, random, model));
       parent = reply.node;
       said.push({ role: "assistant", content: reply.output });
       counts.interleavings++;
@@ -211,6 +212,20 @@ const takeOver: Say = async (object, asked, random, model) => {
   await begun.events.cancel();
   return { ok: true, value: { ...begun, events } };
 };
+
+/** The reply. Whoever reads joins again where another instance goes on: the first one may have taken its turn back after a trap. */
+async function heard(object: TestObject, turn: Answer<BegunTurn>): Promise<ResponseRecord> {
+  const begun = unwrap(turn);
+  for (let { events } = begun; ; ) {
+    try {
+      const [reply] = await finished({ ok: true, value: { ...begun, events } });
+      return reply;
+    } catch (error) {
+      if ((error as AerieError).code !== "conversation.lease") throw error;
+      events = unwrap(await object.open().events(begun.responses[0].node, { quiet: true }));
+    }
+  }
+}
 
 /** Begins a turn and leaves it after a while: its reader goes away, or it is cancelled. */
 async function abort(
