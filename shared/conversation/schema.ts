@@ -3,7 +3,7 @@
 import { AerieError } from "../errors.ts";
 import type { Sql } from "./sql.ts";
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 const tables = `
   -- One row: the object itself. Totals are over all turns.
@@ -16,6 +16,7 @@ const tables = `
     expires_at INTEGER,          -- NULL: kept until it is deleted
     note_due INTEGER NOT NULL,   -- changes that the tenant does not know of yet
     running BLOB NOT NULL,       -- the nodes in progress
+    uncollected INTEGER NOT NULL, -- checkpoints since those were dropped that are not kept; more where parts may lie about
     turns INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,
