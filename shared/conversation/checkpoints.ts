@@ -3,6 +3,7 @@
 import type { SavedState } from "../engine.ts";
 import { AerieError } from "../errors.ts";
 import type { StateLayout } from "../model/state-layout.ts";
+import { readMeta } from "./meta.ts";
 import { droppable } from "./retention.ts";
 import { packNumbers, type Sql, type SqlRow, unpackNumbers } from "./sql.ts";
 import { cutRecurrent, cutSegment, pasteSegment, planSegments, ringShape, type Segment } from "./state-parts.ts";
@@ -57,8 +58,10 @@ export function writeCheckpoint(
   prepared: PreparedCheckpoint,
   options: { readonly pinned?: boolean } = {},
 ): Basis {
-  // A recurrent part belongs to one checkpoint; segments may be shared, so they wait for `collectCheckpoints`.
-  for (const part of findCheckpoint(sql, node)?.recurrent ?? []) sql.exec("DELETE FROM part WHERE id = ?", part);
+  if (findCheckpoint(sql, node)) {
+    deleteCheckpoint(sql, node);
+    collectSoon(sql);
+  }
   const insert = (bytes: Uint8Array, sha256: string): number =>
     sql.exec("INSERT INTO part (sha256, bytes) VALUES (?, ?) RETURNING id", sha256, bytes)[0].id as number;
   const recurrent = prepared.recurrent.map(({ bytes, sha256 }) => insert(bytes, sha256));
@@ -67,7 +70,7 @@ export function writeCheckpoint(
     ...prepared.cut.map(({ segment, bytes, sha256 }) => ({ ...segment, part: insert(bytes, sha256) })),
   ];
   sql.exec(
-    "INSERT OR REPLACE INTO checkpoint (node, position, digest, recurrent, segments, pinned) VALUES (?, ?, ?, ?, ?, ?)",
+    "INSERT INTO checkpoint (node, position, digest, recurrent, segments, pinned) VALUES (?, ?, ?, ?, ?, ?)",
     node,
     prepared.position,
     digest,
@@ -140,31 +143,42 @@ async function readPart(sql: Sql, part: number, digest: Digest): Promise<Uint8Ar
   return (await digest(bytes)) === row.sha256 ? bytes : null;
 }
 
+/** Its recurrent part belongs to it alone; segments may be shared, and stay. */
 export function deleteCheckpoint(sql: Sql, node: number): void {
+  const found = findCheckpoint(sql, node);
   sql.exec("DELETE FROM checkpoint WHERE node = ?", node);
+  for (const part of found?.recurrent ?? []) sql.exec("DELETE FROM part WHERE id = ?", part);
 }
 
-/** Drops what the policy does not keep, and its parts. Within a transaction, and not while a turn runs. */
+/** Checkpoints of turns after which all of them are read for those that can go: about half of these can. */
+const COLLECT_EVERY = 8;
+
+/** There may be parts that no checkpoint names, or checkpoints that no turn wrote: the next wake-up looks. */
+export function collectSoon(sql: Sql): void {
+  sql.exec("UPDATE meta SET uncollected = uncollected + ?", COLLECT_EVERY);
+}
+
+/** Drops what the policy does not keep, and its parts, where there may be enough of it. Within a transaction, and not while a turn runs. */
 export function collectCheckpoints(sql: Sql): void {
-  const kept = sql
-    .exec("SELECT node, position, pinned FROM checkpoint")
-    .map((row) => ({ node: row.node as number, position: row.position as number, pinned: row.pinned === 1 }));
-  for (const node of droppable(kept)) deleteCheckpoint(sql, node);
-  collectParts(sql);
+  if ((readMeta(sql)?.uncollected ?? 0) < COLLECT_EVERY) return;
+  const kept = new Map(allCheckpoints(sql).map((found) => [found.node, found]));
+  for (const node of droppable([...kept.values()])) {
+    deleteCheckpoint(sql, node);
+    kept.delete(node);
+  }
+  collectParts(sql, [...kept.values()]);
+  sql.exec("UPDATE meta SET uncollected = 0");
 }
 
 /** Deletes every part that no checkpoint names. Within a transaction. */
-export function collectParts(sql: Sql): void {
-  const named = new Set(
-    sql
-      .exec("SELECT * FROM checkpoint")
-      .map(fromRow)
-      .flatMap(({ recurrent, segments }) => [...recurrent, ...segments.map(({ part }) => part)]),
-  );
+export function collectParts(sql: Sql, kept: readonly FoundCheckpoint[] = allCheckpoints(sql)): void {
+  const named = new Set(kept.flatMap(({ recurrent, segments }) => [...recurrent, ...segments.map(({ part }) => part)]));
   for (const { id } of sql.exec("SELECT id FROM part")) {
     if (!named.has(id as number)) sql.exec("DELETE FROM part WHERE id = ?", id);
   }
 }
+
+const allCheckpoints = (sql: Sql): FoundCheckpoint[] => sql.exec("SELECT * FROM checkpoint").map(fromRow);
 
 /** A checkpoint that can't be read any more, and can't be rebuilt. */
 export class CheckpointLost extends AerieError {

@@ -18,6 +18,8 @@ export interface Meta {
   readonly noteDue: number;
   /** Nodes that are in progress. Kept here, since looking for them would read the whole tree. */
   readonly running: readonly number[];
+  /** Checkpoints written since `collectCheckpoints` looked at all of them. */
+  readonly uncollected: number;
   readonly usage: UsageTotals;
 }
 
@@ -32,6 +34,7 @@ export function readMeta(sql: Sql): Meta | null {
     expiresAt: row.expires_at as number | null,
     noteDue: row.note_due as number,
     running: unpackNumbers(row.running),
+    uncollected: row.uncollected as number,
     usage: {
       turns: row.turns as number,
       inputTokens: row.input_tokens as number,
@@ -52,7 +55,7 @@ export function ensureMeta(sql: Sql, tenant: string, now: number): void {
   if (readMeta(sql)) return;
   const seconds = Math.floor(now / 1000);
   sql.exec(
-    "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, 1, ?, 0, 0, 0, 0)",
+    "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, 1, ?, 0, 0, 0, 0, 0)",
     SCHEMA_FORMAT,
     tenant,
     seconds,
@@ -84,11 +87,12 @@ export function changeMeta(sql: Sql, now: number, { keep, begun = [], ended = []
   const expiresAt = keep === "nothing" ? seconds : keep ? Math.max(meta.expiresAt ?? 0, until) : meta.expiresAt;
   const isListed = sql.exec("SELECT 1 FROM branch LIMIT 1").length > 0;
   sql.exec(
-    `UPDATE meta SET updated_at = ?, note_due = note_due + 1, expires_at = ?, running = ?, turns = turns + ?,
-     input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?`,
+    `UPDATE meta SET updated_at = ?, note_due = note_due + 1, expires_at = ?, running = ?, uncollected = uncollected + ?,
+     turns = turns + ?, input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?`,
     Math.max(meta.updatedAt + 1, now),
     isListed ? null : expiresAt,
     packNumbers(running),
+    ended.length,
     usage?.turns ?? 0,
     usage?.inputTokens ?? 0,
     usage?.cachedTokens ?? 0,

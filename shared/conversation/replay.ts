@@ -4,6 +4,7 @@ import type { SavedState } from "../engine.ts";
 import { AerieError } from "../errors.ts";
 import {
   CheckpointLost,
+  collectSoon,
   type Digest,
   deleteCheckpoint,
   type FoundCheckpoint,
@@ -42,6 +43,7 @@ export async function nearestState(
     if (saved) return { found, saved };
     if (findCheckpoint(sql, found.node)?.recurrent[0] !== found.recurrent[0]) continue; // replaced while it was read
     if (found.pinned) throw new CheckpointLost(found.node);
+    collectSoon(sql);
     deleteCheckpoint(sql, found.node);
   }
 }

@@ -1,6 +1,6 @@
 /** The turns that this instance computes: started, taken over from an instance that vanished, cut into segments, stopped. */
 
-import { type Digest, deleteCheckpoint } from "./checkpoints.ts";
+import { collectSoon, type Digest, deleteCheckpoint } from "./checkpoints.ts";
 import { changeMeta, readMeta } from "./meta.ts";
 import { type Admission, BusyError, type LoadedModel, type ModelSource, turnNeeds } from "./model-source.ts";
 import { FIRST_EPOCH, findNode, idsUp, type Node, type StoredRequest } from "./nodes.ts";
@@ -325,6 +325,7 @@ export class Runs {
         const node = findNode(sql, id);
         if (node?.status !== "in_progress") continue;
         deleteCheckpoint(sql, id); // of a segment: nobody continues what failed
+        collectSoon(sql);
         sql.exec(
           "UPDATE node SET status = 'failed', completed_at = ?, error = ?, output = ?, kept = 0 WHERE id = ?",
           now,

@@ -19,7 +19,8 @@ const tables = `
     turns INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL
+    output_tokens INTEGER NOT NULL,
+    uncollected INTEGER NOT NULL DEFAULT 8 -- checkpoints since those were dropped that are not kept; more where parts may lie about
   );
 
   -- The tree of responses. A node without a request holds messages that were added without asking for a reply.
@@ -93,16 +94,19 @@ const tables = `
 /** Of the tables; `meta` is about the object itself, the others hold what is in it. */
 export const tableNames = [...tables.matchAll(/CREATE TABLE (\w+)/g)].map(([, name]) => name);
 
-/** Makes the tables where there are none; refuses those of another version. */
+/** Makes the tables where there are none, adds what came later; refuses those of another version. */
 export function prepareSchema(sql: Sql): void {
-  const found = sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
-  if (found.length === 0) {
+  const [found] = sql.exec("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'meta'");
+  if (!found) {
     const statements = tables.replaceAll(/--[^\n]*/g, "").split(";");
     sql.transaction(() => {
       for (const statement of statements) if (statement.trim() !== "") sql.exec(statement);
     });
     return;
   }
+  // Conversations of before came without it; those are looked at at the next wake-up.
+  if (!`${found.sql}`.includes("uncollected"))
+    sql.exec("ALTER TABLE meta ADD COLUMN uncollected INTEGER NOT NULL DEFAULT 8");
   const meta = sql.exec("SELECT format FROM meta");
   const format = meta[0]?.format ?? FORMAT;
   if (format !== FORMAT)

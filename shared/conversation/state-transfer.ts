@@ -1,7 +1,7 @@
 /** A conversation's state out of the database into a file, and back. */
 
 import { createState, prefill, restoreState, type SavedState, saveState } from "../engine.ts";
-import { NO_BASIS, prepareCheckpoint, writeCheckpoint } from "./checkpoints.ts";
+import { collectSoon, NO_BASIS, prepareCheckpoint, writeCheckpoint } from "./checkpoints.ts";
 import type { ConversationHost } from "./conversation.ts";
 import { ensureMeta } from "./meta.ts";
 import { type Admission, type LoadedModel, turnNeeds } from "./model-source.ts";
@@ -121,7 +121,9 @@ async function stateAt(
   const prepared = await prepareCheckpoint(model.stateLayout, saved, NO_BASIS, digest);
   sql.transaction(() => {
     const log = findNode(sql, node.id)?.log; // something before it may have been deleted meanwhile
-    if (log && !log.isCut && log.digest === loaded.digest) writeCheckpoint(sql, node.id, loaded.digest, prepared);
+    if (!log || log.isCut || log.digest !== loaded.digest) return;
+    writeCheckpoint(sql, node.id, loaded.digest, prepared);
+    collectSoon(sql);
   });
   if (saved.position < end)
     throw new RefusedError(
@@ -199,6 +201,7 @@ async function importAdmitted<Placed>(
     if (ids) appendBytes(sql, node, promptLength, ids.subarray(4 * promptLength));
     writeCheckpoint(sql, node, digest, prepared, { pinned: ids === null });
     ensureMeta(sql, host.tenant, host.now());
+    collectSoon(sql);
     return place(node);
   });
 }

@@ -18,6 +18,7 @@ import {
   unwrap,
   user,
 } from "./fixture.ts";
+import { unnamedParts } from "./invariants.ts";
 
 export interface Shell {
   readonly name: string;
@@ -248,6 +249,9 @@ export function turnsSuite(shell: Shell): void {
         expect(cut).toMatchObject({ output: whole.output, usage: whole.usage });
         const segments = object.wakeTimes.filter((time) => time <= Date.now());
         expect(segments.length).toBeGreaterThanOrEqual(5);
+        await object.settled();
+        await object.open().wake(); // each segment's last part is replaced by the next one's
+        expect(unnamedParts(object.sql)).toStrictEqual([]);
       }));
 
     test("no segment computes more than its share and what is done between two breaths", () =>
