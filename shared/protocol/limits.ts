@@ -7,6 +7,13 @@ export const MAX_STATE_FILE_BYTES = 32 * 1024 * 1024;
 /** Brackets within brackets. The deepest legal request needs 5; parsers further in may recurse. */
 export const MAX_JSON_DEPTH = 32;
 
+/**
+ * Members of an object and elements of a list, far beyond what any parameter may have: a body has room for so many more that
+ * schemas would be busy with them.
+ */
+export const MAX_JSON_MEMBERS = 4096;
+export const MAX_JSON_ELEMENTS = 2 ** 18;
+
 export const MAX_MESSAGES = 4096;
 export const MAX_PROMPT_TOKEN_IDS = 131_072;
 /** Replies of one request: each one is a state in memory and a full decode. OpenAI allows 128. */
