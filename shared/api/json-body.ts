@@ -5,14 +5,14 @@ import { MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_JSON_ELEMENTS, MAX_JSON_MEMBERS } f
 import { ApiError } from "./api-error.ts";
 import type { Env } from "./context.ts";
 
-/** Schemas then read the checked text, through the cache in which hono keeps a body it has read. */
+/** Schemas then get the checked value: to parse a body twice would take twice the memory. */
 export const jsonBodies: MiddlewareHandler<Env> = async (context, next) => {
   const request = context.req.raw;
   if (request.body !== null && isJson(context.req.header("content-type"))) {
     const text = decode(await readBounded(request as unknown as Request, MAX_JSON_BYTES));
     if (text === "") throw new ApiError(400, "invalid_json", "The request body is empty; expected a JSON object.");
-    checkJson(text);
-    context.req.bodyCache.text = Promise.resolve(text) as never; // hono awaits it; its type says string
+    const value = checkedJson(text);
+    context.req.json = async () => value as never;
   }
   await next();
 };
@@ -110,7 +110,7 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-function checkJson(text: string): void {
+function checkedJson(text: string): object {
   let depth = 0;
   let inString = false;
   for (let at = 0; at < text.length; at++) {
@@ -135,6 +135,7 @@ function checkJson(text: string): void {
     throw new ApiError(400, "invalid_json", "The request body must be a JSON object.");
   }
   checkMembers(value);
+  return value;
 }
 
 /**
