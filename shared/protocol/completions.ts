@@ -2,10 +2,18 @@
 
 import { z } from "@hono/zod-openapi";
 import { completionUsage, streamOptions } from "./chat.ts";
-import { choicesField, maxTokensField, modelField, samplingFields, streamField, unsupported } from "./fields.ts";
-import { MAX_CHOICES, MAX_PROMPT_TOKEN_IDS } from "./limits.ts";
+import {
+  choicesField,
+  maxTokensField,
+  modelField,
+  samplingFields,
+  streamField,
+  tokenIdList,
+  unsupported,
+} from "./fields.ts";
+import { MAX_CHOICES } from "./limits.ts";
 
-const tokenIds = z.array(z.int().min(0)).min(1).max(MAX_PROMPT_TOKEN_IDS);
+const tokenIds = tokenIdList(1);
 
 export const completionRequest = z
   .strictObject({

@@ -8,6 +8,7 @@ import {
   MAX_METADATA_PAIRS,
   MAX_METADATA_VALUE,
   MAX_OUTPUT_TOKENS,
+  MAX_PROMPT_TOKEN_IDS,
   MAX_STOP_CHARACTERS,
   MAX_STOPS,
 } from "./limits.ts";
@@ -46,6 +47,24 @@ export function isNeutralObject(fields: Readonly<Record<string, (value: unknown)
       ([key, field]) => field === null || (Object.hasOwn(fields, key) && fields[key]!(field)),
     );
 }
+
+const tokenId = z.int().min(0);
+
+/**
+ * A list of token ids, with at least so many. Of wrong ones the first alone is told: a list has room for more of them than zod
+ * can hand on as arguments.
+ */
+export const tokenIdList = (least: number) =>
+  z
+    .array(z.unknown())
+    .min(least)
+    .max(MAX_PROMPT_TOKEN_IDS)
+    .superRefine((ids, context) => {
+      const at = ids.findIndex((id) => !tokenId.safeParse(id).success);
+      const [issue] = at < 0 ? [] : (tokenId.safeParse(ids[at]).error?.issues ?? []);
+      if (issue) context.addIssue({ ...issue, path: [at] } as z.core.$ZodRawIssue as never);
+    })
+    .openapi({ items: { type: "integer", minimum: 0 } }) as unknown as z.ZodType<number[]>;
 
 /** Accepted and of no effect: they name the caller's user or steer OpenAI's own caches and queues. */
 export const harmlessFields = {

@@ -1,8 +1,7 @@
 /** /v1/models, and text to token ids and back. */
 
 import { z } from "@hono/zod-openapi";
-import { modelField } from "./fields.ts";
-import { MAX_PROMPT_TOKEN_IDS } from "./limits.ts";
+import { modelField, tokenIdList } from "./fields.ts";
 
 export const modelObject = z
   .object({ id: z.string(), object: z.literal("model"), created: z.int(), owned_by: z.string() })
@@ -16,7 +15,7 @@ export const tokenizeReply = z
   .openapi("Tokens");
 
 export const detokenizeRequest = z
-  .strictObject({ model: modelField, tokens: z.array(z.int().min(0)).max(MAX_PROMPT_TOKEN_IDS) })
+  .strictObject({ model: modelField, tokens: tokenIdList(0) })
   .openapi("DetokenizeRequest");
 export const detokenizeReply = z
   .object({ object: z.literal("text"), model: z.string(), text: z.string() })

@@ -3,7 +3,7 @@
 import OpenAI from "openai";
 import { describe, expect, test } from "vitest";
 import { DISCARD_BYTES } from "../../shared/api/json-body.ts";
-import { MAX_JSON_BYTES } from "../../shared/protocol/limits.ts";
+import { MAX_JSON_BYTES, MAX_PROMPT_TOKEN_IDS } from "../../shared/protocol/limits.ts";
 import { expectError, setUp } from "./client.ts";
 import { MODEL } from "./fake-services.ts";
 
@@ -53,6 +53,16 @@ describe("hostile bodies", () => {
     const response = await post(text as string);
     expect(response.status).toBe(status);
     if (status !== 200) expectError(await response.text());
+  });
+
+  // More complaints than a function takes arguments: a 500.
+  test("as many wrong token ids as there may be", async () => {
+    const { call } = setUp();
+    for (const wrong of [[1], -1, {}]) {
+      const tokens = Array(MAX_PROMPT_TOKEN_IDS).fill(wrong);
+      const { status, text } = await call("POST", "/v1/detokenize", { tokens });
+      expect([status, JSON.parse(text).error.param]).toStrictEqual([400, "tokens[0]"]);
+    }
   });
 
   test.each([
