@@ -1,12 +1,13 @@
 /** A bundle on its way into a browser: whatever breaks off, is taken away or damaged, it ends up whole, and nothing is fetched twice. */
 
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { Manifest } from "../../shared/checkpoint/bundle-manifest.ts";
 import { defaultModel, defaultManifest as manifest } from "../e2e/default-model.ts";
 import { serve } from "../e2e/served.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage, type Outcome } from "./harness-page.ts";
-import { Link } from "./link.ts";
+import type { Link } from "./link.ts";
+import { linkPerTest } from "./link-per-test.ts";
 import { putBundle, twoShards } from "./made-bundle.ts";
 
 const browser = browse({ hasWebgpu: false });
@@ -21,12 +22,8 @@ const models = [
 ];
 const served = serve({ requestsPerMinute: 100_000, vars: { AERIE_MODELS: JSON.stringify(models) } });
 let link: Link;
-beforeEach(async () => {
-  link = await Link.to(served.runtime.url);
-});
-afterEach(async () => {
-  for (const page of browser.context.pages()) await page.close();
-  await link.close();
+linkPerTest(served, browser, (made) => {
+  link = made;
 });
 
 const open = () => HarnessPage.open(browser.context, link, { key: served.key, model });

@@ -1,12 +1,13 @@
 /** What may go wrong in the page after its files are here: a worker that does not start, a GPU that is there and of no use. */
 
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { BackendKind } from "../../client/web/backends.ts";
 import { defaultModel } from "../e2e/default-model.ts";
 import { serve } from "../e2e/served.ts";
 import { browse, isSkipped } from "./chromium.ts";
 import { HarnessPage } from "./harness-page.ts";
-import { Link } from "./link.ts";
+import type { Link } from "./link.ts";
+import { linkPerTest } from "./link-per-test.ts";
 
 const prompt = "Once upon a time";
 
@@ -15,12 +16,8 @@ const model = defaultModel.id;
 
 const served = serve();
 let link: Link;
-beforeEach(async () => {
-  link = await Link.to(served.runtime.url);
-});
-afterEach(async () => {
-  for (const page of browser.context.pages()) await page.close();
-  await link.close();
+linkPerTest(served, browser, (made) => {
+  link = made;
 });
 
 const open = () => HarnessPage.open(browser.context, link, { key: served.key, model });
