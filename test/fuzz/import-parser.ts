@@ -7,12 +7,13 @@ import { nodeSql } from "../../cli/node-sql.ts";
 import type { ConversationCore } from "../../shared/conversation/conversation.ts";
 import { RefusedError } from "../../shared/conversation/refusal.ts";
 import type { Sql } from "../../shared/conversation/sql.ts";
-import { readIds, toBytes } from "../../shared/conversation/token-log.ts";
+import { MAX_ITEMS_BYTES } from "../../shared/conversation/state-file.ts";
+import { MAX_NODE_TOKENS, readIds, toBytes } from "../../shared/conversation/token-log.ts";
 import { freshModel } from "../conversation/bleed-model.ts";
 import { finished, request, sourceOf, testObject, unwrap } from "../conversation/fixture.ts";
 import { checkInvariants } from "../conversation/invariants.ts";
-import { anyValue, changedBytes, changedJson, textOf } from "./mutations.ts";
-import { type AnyParser, entry, mustBe, mustEqual, refusedBy, type Verdict } from "./parser.ts";
+import { anyValue, changedBytes, changedJson, nearby, sized, textOf } from "./mutations.ts";
+import { type AnyParser, entry, LARGE_BYTES, mustBe, mustEqual, refusedBy, type Verdict } from "./parser.ts";
 import { resigned } from "./text-parsers.ts";
 
 interface Parts {
@@ -44,11 +45,12 @@ export async function importParser(): Promise<AnyParser> {
   return entry({
     name: "import of a state",
     inputs: files(sound, vocabSize),
-    async judge(bytes: Uint8Array): Promise<Verdict> {
+    async judge(bytes: Uint8Array, measured): Promise<Verdict> {
       if (left-- === 0) [held, left] = [null, IMPORTS_PER_OBJECT];
       held ??= await open();
       const { sql, core, branch } = held;
-      const answer = await core.importState(branch, streamOf(bytes));
+      const answer = await measured(() => core.importState(branch, streamOf(bytes)));
+      if (bytes.length > LARGE_BYTES) held = null; // nobody is to check its rows again
       mustEqual(checkInvariants(sql, loaded), [], "the database is unsound");
       if (answer.ok) return judgeImported(sql, core, branch, vocabSize);
       const { status, code, message } = answer.error;
@@ -115,11 +117,40 @@ function files({ header, sections }: Parts, vocabSize: number): fc.Arbitrary<Uin
     },
     { requiredKeys: [] },
   );
-  return fc
+  const usual = fc
     .tuple(logs, listed, fc.oneof({ weight: 2, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: changes }))
     .map(([log, items, change]) => {
       const given = Object.entries({ state, log, items }).flatMap(([name, bytes]) => (bytes ? [{ name, bytes }] : []));
       return signed({ header: { ...(header as object), ...change }, sections: given });
+    });
+  return sized(usual, largeFiles(header as object, state, vocabSize), 1);
+}
+
+/** A log of about as many ids as there may be, one of them perhaps none; messages that fill their section, long ones or many. */
+function largeFiles(header: object, state: Uint8Array, vocabSize: number): fc.Arbitrary<Uint8Array> {
+  const wrong = fc.option(fc.nat(MAX_NODE_TOKENS - 3), { freq: 3 });
+  return fc
+    .record({
+      ids: nearby(MAX_NODE_TOKENS - 1),
+      items: nearby(MAX_ITEMS_BYTES),
+      count: fc.constantFrom(1, 2000),
+      wrong,
+    })
+    .map(({ ids, items, count, wrong }) => {
+      const log = new Uint32Array(ids).fill(vocabSize - 1);
+      if (wrong !== null) log[wrong] = vocabSize;
+      const messages = Array.from({ length: count }, (_, at) => ({
+        role: at % 2 ? "assistant" : "user",
+        content: "hi ",
+      }));
+      messages[0].content = "word ".repeat((items - JSON.stringify(messages).length) / 5);
+      messages[0].content += "x".repeat(items - JSON.stringify(messages).length);
+      const sections = [
+        { name: "state", bytes: state },
+        { name: "log", bytes: new Uint8Array(log.buffer) },
+        { name: "items", bytes: new TextEncoder().encode(JSON.stringify(messages)) },
+      ];
+      return signed({ header: { ...header, position: ids, replyTokens: 5 }, sections });
     });
 }
 

@@ -108,8 +108,11 @@ const jsonEdit: fc.Arbitrary<JsonEdit> = fc.record({
 });
 
 /** Values of JSON with a few members replaced, removed, renamed, repeated or swapped for others of the same input. */
-export function changedJson<Value>(sound: readonly Value[], maxEdits = 3): fc.Arbitrary<unknown> {
-  return fc.tuple(fc.constantFrom(...sound), fc.array(jsonEdit, { maxLength: maxEdits })).map(([value, edits]) => {
+export const changedJson = <Value>(sound: readonly Value[], maxEdits = 3): fc.Arbitrary<unknown> =>
+  changedValue(fc.constantFrom(...sound), maxEdits);
+
+export function changedValue<Value>(sound: fc.Arbitrary<Value>, maxEdits: number): fc.Arbitrary<unknown> {
+  return fc.tuple(sound, fc.array(jsonEdit, { maxLength: maxEdits })).map(([value, edits]) => {
     const root = { value: structuredClone(value) as unknown };
     for (const edit of edits) applyEdit(root, edit);
     return root.value;
@@ -161,6 +164,16 @@ function slotAt(root: { value: unknown }, path: readonly number[]): [parent: Con
   }
   return [parent, key];
 }
+
+/** One of some inputs; now and then, in `percent` of the cases, one that is as large as they come. */
+export const sized = <Input>(
+  usual: fc.Arbitrary<Input>,
+  large: fc.Arbitrary<Input>,
+  percent: number,
+): fc.Arbitrary<Input> => fc.oneof({ weight: 100 - percent, arbitrary: usual }, { weight: percent, arbitrary: large });
+
+/** A bound, and the numbers next to it. */
+export const nearby = (bound: number): fc.Arbitrary<number> => fc.integer({ min: bound - 1, max: bound + 1 });
 
 /** A copy: what is put in may be changed next. Not by assignment, which would set a prototype. */
 function put(parent: Container, key: string, value: unknown): void {

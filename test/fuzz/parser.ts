@@ -8,14 +8,22 @@ export type Verdict = "accepted" | "refused";
 export interface Parser<Input = never> {
   readonly name: string;
   readonly inputs: fc.Arbitrary<Input>;
-  /** Throws where an input was neither accepted as what it is nor refused in a clear sentence. */
-  judge(input: Input): Promise<Verdict> | Verdict;
+  /**
+   * Throws where an input was neither accepted as what it is nor refused in a clear sentence. What runs outside of `measured`,
+   * where that is called at all, is not on the parser's account.
+   */
+  judge(input: Input, measured: Measured): Promise<Verdict> | Verdict;
 }
+
+export type Measured = <Result>(parsing: () => Promise<Result> | Result) => Promise<Result>;
 
 /** An entry of the table: its input's type is its own affair. */
 export type AnyParser = { readonly name: string; with<Result>(use: <Input>(parser: Parser<Input>) => Result): Result };
 
 export const entry = <Input>(parser: Parser<Input>): AnyParser => ({ name: parser.name, with: (use) => use(parser) });
+
+/** Inputs from here on are large: bodies of up to 1 MiB, state files of up to 18 MiB. What they leave behind is nobody else's growth. */
+export const LARGE_BYTES = 2 ** 17;
 
 type ErrorClass = abstract new (...args: never[]) => AerieError;
 

@@ -1,11 +1,24 @@
 /** What clients send: bodies through the reader and the schemas, and queries, each as a request to the whole app. */
 
 import fc from "fast-check";
+import type { z } from "zod";
 import { createApp } from "../../shared/api/app.ts";
+import { chatRequest } from "../../shared/protocol/chat.ts";
+import { completionRequest } from "../../shared/protocol/completions.ts";
+import {
+  createConversationRequest,
+  createItemsRequest,
+  forkRequest,
+  updateConversationRequest,
+} from "../../shared/protocol/conversations.ts";
 import { errorBody } from "../../shared/protocol/errors.ts";
+import { detokenizeRequest, tokenizeRequest } from "../../shared/protocol/models.ts";
+import { responseRequest } from "../../shared/protocol/responses.ts";
 import { FakeServices } from "../api/fake-services.ts";
-import { changedJson, textOf } from "./mutations.ts";
-import { type AnyParser, entry, membersOf, mustBe, type Verdict } from "./parser.ts";
+import { largeBodies } from "./large-bodies.ts";
+import { changedJson, changedValue, sized, textOf } from "./mutations.ts";
+import { type AnyParser, entry, LARGE_BYTES, membersOf, mustBe, type Parser, type Verdict } from "./parser.ts";
+import { unknownNames } from "./schema-names.ts";
 
 const message = { role: "user", content: "hi there" };
 const parts = {
@@ -105,11 +118,27 @@ const bodies: Readonly<Record<string, readonly unknown[]>> = {
   "/v1/conversations": [{}, { items: [message, reply, parts], metadata: { a: "b" } }, { metadata: null, items: null }],
 };
 
+/** What says which names a body may have. */
+const schemas: Readonly<Record<string, z.ZodType>> = {
+  "/v1/chat/completions": chatRequest,
+  "/v1/completions": completionRequest,
+  "/v1/responses": responseRequest,
+  "/v1/tokenize": tokenizeRequest,
+  "/v1/detokenize": detokenizeRequest,
+  "/v1/conversations/:conversation": updateConversationRequest,
+  "/v1/conversations/:conversation/items": createItemsRequest,
+  "/v1/conversations/:conversation/fork": forkRequest,
+  "/v1/conversations": createConversationRequest,
+};
+
+/** Of all bodies. */
+const LARGE_PERCENT = 2;
+
 export function requestParsers(): readonly AnyParser[] {
   const clients = Object.entries(bodies).map(([path, sound]) =>
     entry({
       name: `body of ${path.slice("/v1/".length)}`,
-      inputs: textOf(changedJson(sound)),
+      inputs: sized(textOf(changedJson(sound)), textOf(changedValue(largeBodies[path], 1)), LARGE_PERCENT),
       judge: requester((text: string) => ({ method: "POST", path, text })),
     }),
   );
@@ -131,22 +160,29 @@ interface Sent {
 }
 
 /** Services that hold a few hundred requests' conversations at most: what grows should be the app's own. */
-function requester<Input>(requestOf: (input: Input) => Sent): (input: Input) => Promise<Verdict> {
+function requester<Input>(requestOf: (input: Input) => Sent): Parser<Input>["judge"] {
   let held: Awaited<ReturnType<typeof withConversation>> | null = null;
   let left = 0;
-  return async (input) => {
+  return async (input, measured) => {
     if (left-- === 0) [held, left] = [null, 200];
     held ??= await withConversation();
     const { app, services, conversation } = held;
     const { method, path, text } = requestOf(input);
-    const response = await app.request(path.replace(":conversation", conversation), {
-      method,
-      headers: { authorization: "Bearer sk-alice", "content-type": "application/json" },
-      ...(text === undefined ? {} : { body: text }),
+    const reply = await measured(async () => {
+      const response = await app.request(path.replace(":conversation", conversation), {
+        method,
+        headers: { authorization: "Bearer sk-alice", "content-type": "application/json" },
+        ...(text === undefined ? {} : { body: text }),
+      });
+      return { response, text: await response.text() };
     });
-    const verdict = await judgeReply(response, services);
-    if (verdict === "accepted" && text !== undefined)
+    const verdict = judgeReply(reply, services);
+    if (text !== undefined && text.length > LARGE_BYTES) held = null; // what it left here is no later one's growth
+    if (verdict === "accepted" && text !== undefined) {
       mustBe(!membersOf(text).hasPrototype, "it has the key __proto__, which no schema sees");
+      const unknown = unknownNames(schemas[path], JSON.parse(text.replace(/^\ufeff/, "")));
+      mustBe(unknown.length === 0, `nobody looked at ${unknown.slice(0, 5)}`);
+    }
     return verdict;
   };
 }
@@ -165,8 +201,7 @@ async function withConversation() {
   return { services, app, conversation };
 }
 
-async function judgeReply(response: Response, services: FakeServices): Promise<Verdict> {
-  const text = await response.text();
+function judgeReply({ response, text }: { response: Response; text: string }, services: FakeServices): Verdict {
   const [reported] = services.reported;
   if (reported !== undefined) {
     services.reported.length = 0;
@@ -294,11 +329,11 @@ async function judgeResume(place: string): Promise<Verdict> {
   const response = await app.request(`${path}?stream=true&starting_after=${written(place)}`, {
     headers: { authorization: "Bearer sk-alice" },
   });
-  const seen = response.clone();
-  const verdict = await judgeReply(response, services);
+  const text = await response.text();
+  const verdict = judgeReply({ response, text }, services);
   if (verdict === "refused") return verdict;
   const expected = all.slice(Math.min(all.length, Number(place) + 1));
-  const found = blocks(await seen.text());
+  const found = blocks(text);
   mustBe(
     /^\d+$/.test(place) && found.join() === expected.join(),
     `behind ${place} come ${found.length} events of ${all.length}`,

@@ -26,7 +26,20 @@ const end = performance.now() + 1000 * Number(values.seconds);
 const reports: FuzzReport[] = [];
 const findings: string[] = [];
 process.stdout.write(`${cases} cases each, seed ${seed}\n`);
-process.stdout.write(line(["parser", "cases", "accepted", "refused", "seconds", "slowest ms", "growth MiB"]));
+process.stdout.write(
+  line([
+    "parser",
+    "cases",
+    "accepted",
+    "refused",
+    "seconds",
+    "slowest ms",
+    "growth MiB",
+    "large",
+    "slowest ms",
+    "growth MiB",
+  ]),
+);
 for (const parser of chosen) {
   if (performance.now() > end) {
     findings.push(`${parser.name}: not run, the time was up`);
@@ -34,9 +47,10 @@ for (const parser of chosen) {
   }
   const report = await fuzz(parser, { cases, seed });
   reports.push(report);
-  const { name, accepted, refused, seconds, slowestMs, growthBytes } = report;
-  const growth = (growthBytes / 2 ** 20).toFixed(1);
-  process.stdout.write(line([name, report.cases, accepted, refused, seconds.toFixed(0), slowestMs.toFixed(1), growth]));
+  const { name, accepted, refused, seconds, small, large } = report;
+  const costs = [small, large].map((cost) => [cost.slowestMs.toFixed(1), (cost.growthBytes / 2 ** 20).toFixed(1)]);
+  const figures = [report.cases, accepted, refused, seconds.toFixed(0), ...costs[0], large.cases, ...costs[1]];
+  process.stdout.write(line([name, ...figures]));
   findings.push(...findingsOf(report).map((what) => `${name}: ${what}`));
 }
 for (const what of findings) process.stdout.write(`  FINDING  ${what}\n`);

@@ -5,16 +5,21 @@ import fc from "fast-check";
 import { parseCatalogue } from "../../durable-objects/model-catalogue.ts";
 import { parseStrictJson } from "../../shared/checkpoint/strict-json.ts";
 import { RefusedError } from "../../shared/conversation/refusal.ts";
-import { readStateFile, type StateHeader, writeStateFile } from "../../shared/conversation/state-file.ts";
-import { toBytes } from "../../shared/conversation/token-log.ts";
+import {
+  MAX_ITEMS_BYTES,
+  readStateFile,
+  type StateHeader,
+  writeStateFile,
+} from "../../shared/conversation/state-file.ts";
+import { MAX_NODE_TOKENS, toBytes } from "../../shared/conversation/token-log.ts";
 import { AerieError, CheckpointError, TokenizerError } from "../../shared/errors.ts";
 import { parseHfConfig } from "../../shared/model/hf-config.ts";
 import { stateLayout } from "../../shared/model/state-layout.ts";
 import { parseTokenizer } from "../../shared/tokenizer/tokenizer.ts";
 import { smallHfConfig } from "../model/random-model.ts";
 import { byteLevelJson, smallJson } from "../tokenizer/small.ts";
-import { anyValue, changedBytes, changedJson, textOf } from "./mutations.ts";
-import { type AnyParser, entry, mustBe, mustEqual, refusedBy, type Verdict } from "./parser.ts";
+import { anyValue, changedBytes, changedJson, nearby, sized, textOf } from "./mutations.ts";
+import { type AnyParser, entry, type Measured, mustBe, mustEqual, refusedBy, type Verdict } from "./parser.ts";
 
 export async function textParsers(): Promise<readonly AnyParser[]> {
   const sound = await soundState();
@@ -195,7 +200,30 @@ function stateFiles(sound: Uint8Array): fc.Arbitrary<Uint8Array> {
       const json = JSON.stringify({ ...(header as StateHeader), position, replyTokens, sections: listed });
       return resigned(json, Buffer.concat(sections.map(({ bytes }) => bytes)));
     });
-  return fc.oneof(signed, changedState, otherSections, changedBytes([sound]), fc.uint8Array({ maxLength: 100 }));
+  const usual = fc.oneof(signed, changedState, otherSections, changedBytes([sound]), fc.uint8Array({ maxLength: 100 }));
+  return sized(usual, largeStateFiles(header as StateHeader), 1);
+}
+
+/** With a log and messages of about as many bytes as there may be. */
+function largeStateFiles(header: StateHeader): fc.Arbitrary<Uint8Array> {
+  return fc
+    .record({
+      log: nearby(MAX_NODE_TOKENS - 1),
+      items: nearby(MAX_ITEMS_BYTES),
+      replyTokens: fc.nat(9),
+      cut: fc.nat(30),
+    })
+    .map(({ log, items, replyTokens, cut }) => {
+      const sections = [
+        { name: "state" as const, bytes: soundSections[0][1] },
+        { name: "log" as const, bytes: new Uint8Array(4 * log) },
+        { name: "items" as const, bytes: new Uint8Array(items) },
+      ];
+      const listed = sections.map(({ name, bytes }) => ({ name, bytes: bytes.length, sha256: sha256(bytes) }));
+      const json = JSON.stringify({ ...header, position: log, replyTokens, sections: listed });
+      const file = resigned(json, Buffer.concat(sections.map(({ bytes }) => bytes)));
+      return cut === 0 ? file.subarray(0, file.length - 1) : file;
+    });
 }
 
 /** Any of the three, of a right or a wrong length, with its own hash. */
@@ -216,8 +244,10 @@ export function resigned(json: string, body: Uint8Array): Uint8Array {
   return new Uint8Array(Buffer.concat([head, createHmac("sha256", "key").update(head).digest(), body]));
 }
 
-async function judgeState(bytes: Uint8Array): Promise<Verdict> {
-  const found = await readBack(bytes).catch((error: unknown) => refusedBy(error, [RefusedError], /^state file: /));
+async function judgeState(bytes: Uint8Array, measured: Measured): Promise<Verdict> {
+  const found = await measured(() => readBack(bytes)).catch((error: unknown) =>
+    refusedBy(error, [RefusedError], /^state file: /),
+  );
   if (found === "refused") return found;
   const { sections: _, ...header } = found.header;
   const { state, log } = found.sections;

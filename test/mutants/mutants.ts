@@ -83,6 +83,15 @@ export const mutants: readonly Mutant[] = [
     test: "of one tenant never decode for another",
   },
   {
+    mistake: "parameters that nobody knows are ignored without a word",
+    file: "shared/protocol/chat.ts",
+    from: ".strictObject(",
+    times: 2, // the body and its stream_options
+    to: ".object(",
+    caughtBy: "test/fuzz/fuzz.test.ts",
+    test: "body of chat/completions",
+  },
+  {
     mistake: "state files are taken without their MAC",
     file: "shared/conversation/state-file.ts",
     from: "if (!isEqual(mac, await expected.sign(signed)))",
