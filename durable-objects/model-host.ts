@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import type { BundleFile } from "../shared/api/services.ts";
 import type { Backend } from "../shared/backend/backend.ts";
 import { wasmBackend } from "../shared/backend/wasm/index.ts";
-import { type Manifest, streamBytes } from "../shared/checkpoint/bundle-manifest.ts";
+import { bundledWeights, type Manifest, streamBytes } from "../shared/checkpoint/bundle-manifest.ts";
 import type { Hasher } from "../shared/checkpoint/hasher.ts";
 import {
   type Admission,
@@ -220,7 +220,7 @@ export class ModelHost implements ModelSource {
       );
     this.#makeRoom(bytes, resident, secondsPerToken(config));
     resident.bytes = bytes;
-    const needs = { config, weightBytes, stateLayout: layout };
+    const needs = { config, weights: bundledWeights(manifest), stateLayout: layout };
     return wasmBackend(edgeKernels, needs, {
       budgetBytes: memoryBytes(manifest),
       maxTokens: MAX_TOKENS,

@@ -1,7 +1,7 @@
 /** From a bundle to a model that runs. Apart from `load-model.ts`, so that who loads only bundles does not carry the rest. */
 
 import type { CreateBackend } from "./backend/backend.ts";
-import { type Manifest, streamBytes } from "./checkpoint/bundle-manifest.ts";
+import { bundledWeights, type Manifest } from "./checkpoint/bundle-manifest.ts";
 import { type LoadBundleOptions, loadBundle } from "./checkpoint/bundle-reader.ts";
 import type { Folder } from "./checkpoint/byte-source.ts";
 import { createModel, type Model } from "./engine.ts";
@@ -21,11 +21,10 @@ export async function loadBundledModel(
   createBackend: CreateBackend,
   options: LoadBundledOptions,
 ): Promise<Model> {
-  const { tensors } = manifest;
   const windowKeys = options.window === "hf" ? manifest.config.windowSize : manifest.config.windowKeys;
   const config = { ...manifest.config, windowKeys };
   const ring = options.ring ?? manifest.ring;
-  const backend = createBackend({ config, weightBytes: streamBytes(tensors), stateLayout: stateLayout(config, ring) });
+  const backend = createBackend({ config, weights: bundledWeights(manifest), stateLayout: stateLayout(config, ring) });
   const weights = await loadBundle(folder, manifest, backend, options);
   return createModel(config, backend, weights, { ring });
 }

@@ -5,7 +5,7 @@ import { openBundle } from "./checkpoint/bundle-reader.ts";
 import type { Folder } from "./checkpoint/byte-source.ts";
 import type { CreateHasher } from "./checkpoint/hasher.ts";
 import { type HfCheckpointOptions, openHfCheckpoint } from "./checkpoint/hf-checkpoint.ts";
-import { type LoadOptions, loadWeights, matchTensors, weightBytes } from "./checkpoint/load-weights.ts";
+import { type LoadOptions, loadWeights, matchTensors, packedWeights } from "./checkpoint/load-weights.ts";
 import { createModel, type Model } from "./engine.ts";
 import { OptionError } from "./errors.ts";
 import { loadBundledModel } from "./load-bundle.ts";
@@ -44,7 +44,7 @@ async function loadCheckpoint(folder: Folder, createBackend: CreateBackend, opti
   matchTensors(config, tensors); // before any memory is laid out for it
   const backend = createBackend({
     config,
-    weightBytes: weightBytes(config, options.dtypes),
+    weights: packedWeights(config, options.dtypes),
     stateLayout: stateLayout(config, options.ring),
   });
   const weights = await loadWeights(config, tensors, backend, options);

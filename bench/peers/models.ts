@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Arm, interleave, type Rate, rate } from "../../cli/bench/measure.ts";
 import { randomWeights } from "../../cli/bench/random-weights.ts";
+import { weightBytes } from "../../shared/backend/packed.ts";
 import { wasmBackend } from "../../shared/backend/wasm/index.ts";
 import type { KernelModules } from "../../shared/backend/wasm/kernels.ts";
-import { weightBytes } from "../../shared/checkpoint/load-weights.ts";
+import { packedWeights } from "../../shared/checkpoint/load-weights.ts";
 import { matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
 import { createModel, createState, type Model, prefill, step } from "../../shared/engine.ts";
 import { griffin115M } from "../../shared/model/presets.ts";
@@ -69,7 +70,10 @@ export async function measureModels(
   try {
     for (const { ours, theirs } of pairs) {
       const path = join(folder, `${theirs}.gguf`);
-      const bytes = { ours: weightBytes(config, matrixDTypes(ours)), theirs: writeLlama(path, llamaShape, theirs) };
+      const bytes = {
+        ours: weightBytes(packedWeights(config, matrixDTypes(ours))),
+        theirs: writeLlama(path, llamaShape, theirs),
+      };
       opened.push({
         ours,
         theirs,
@@ -109,7 +113,7 @@ const aerieParameters = (): number =>
 function aerieModel(modules: KernelModules, weights: Pair["ours"]): Model {
   const dtypes = matrixDTypes(weights);
   const ring = "f16"; // as llama.cpp stores keys and values
-  const needs = { config, weightBytes: weightBytes(config, dtypes), stateLayout: stateLayout(config, ring) };
+  const needs = { config, weights: packedWeights(config, dtypes), stateLayout: stateLayout(config, ring) };
   const backend = wasmBackend(modules, needs);
   return createModel(config, backend, randomWeights(config, dtypes, backend), { ring });
 }

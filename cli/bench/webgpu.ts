@@ -2,7 +2,7 @@
 
 import type { State, StateBatch } from "../../shared/backend/backend.ts";
 import { type WebGpuBackend, type WebGpuDevice, webgpuBackend } from "../../shared/backend/webgpu/index.ts";
-import { weightBytes } from "../../shared/checkpoint/load-weights.ts";
+import { packedWeights } from "../../shared/checkpoint/load-weights.ts";
 import { matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
 import {
   batchOf,
@@ -68,7 +68,7 @@ async function load(opened: WebGpuDevice, path: string | undefined, options: Ben
   const dtypes = matrixDTypes(options.weights ?? "rg4", options.embedding);
   const needs = {
     config,
-    weightBytes: weightBytes(config, dtypes),
+    weights: packedWeights(config, dtypes),
     stateLayout: stateLayout(config, options.ring),
   };
   const backend = webgpuBackend(opened, needs, { maxTokens: CHUNK });

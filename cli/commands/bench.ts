@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { WeightDType } from "../../shared/backend/packed.ts";
 import { type WasmBackend, wasmBackend } from "../../shared/backend/wasm/index.ts";
 import { MANIFEST_FILE } from "../../shared/checkpoint/bundle-manifest.ts";
-import { weightBytes } from "../../shared/checkpoint/load-weights.ts";
+import { packedWeights } from "../../shared/checkpoint/load-weights.ts";
 import { matrixDTypes } from "../../shared/checkpoint/matrix-dtypes.ts";
 import { createModel, createState, type Model, prefill, restoreState, step } from "../../shared/engine.ts";
 import { OptionError } from "../../shared/errors.ts";
@@ -102,7 +102,7 @@ async function bench(path: string | undefined, given: BenchOptions): Promise<voi
       name: options.shape ?? path,
       backend: backend.name,
       weights: options.weights ?? "as packed",
-      weightBytes: backend.memory.sizes.weightBytes,
+      weightBytes: backend.memory.weightBytes,
       stateBytes: model.stateLayout.bytes,
       memoryBytes: backend.memory.bytes,
       arenaPeakBytes: backend.memory.arenaPeakBytes,
@@ -116,7 +116,7 @@ function randomModel({ shape, weights = "rg4", embedding, ring, kernels }: Bench
   const config = presets[shape ?? "115m"];
   const dtypes = matrixDTypes(weights, embedding);
   const modules = loadKernels();
-  const needs = { config, weightBytes: weightBytes(config, dtypes), stateLayout: stateLayout(config, ring) };
+  const needs = { config, weights: packedWeights(config, dtypes), stateLayout: stateLayout(config, ring) };
   const backend = wasmBackend(kernels === "baseline" ? { ...modules, relaxed: null } : modules, needs);
   return createModel(config, backend, randomWeights(config, dtypes, backend), { ring });
 }

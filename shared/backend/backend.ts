@@ -29,7 +29,7 @@
 import type { Activation, ModelConfig } from "../model/config.ts";
 import type { RingRegion, StateLayout, StateRegion } from "../model/state-layout.ts";
 import type { WeightRole } from "../model/weight-table.ts";
-import type { WeightDType } from "./packed.ts";
+import type { PackedWeight, WeightDType } from "./packed.ts";
 
 /** Activations of one call, f32 [rows, columns]. Opaque: only the backend that made it looks inside. */
 export interface Tensor {
@@ -51,8 +51,8 @@ export interface WeightWriter {
 
 /** What a backend must know before the first weight, to lay out its memory once. */
 export interface BackendNeeds {
-  /** Sum of `alignedBytes(packedBytes(…))` over all weights. */
-  readonly weightBytes: number;
+  /** All that will be loaded, in the order of `weightLeaves`. */
+  readonly weights: readonly PackedWeight[];
   readonly config: ModelConfig;
   readonly stateLayout: StateLayout;
 }

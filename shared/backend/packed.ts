@@ -57,6 +57,17 @@ export const WEIGHT_ALIGNMENT_BYTES = 64;
 export const alignedBytes = (bytes: number): number =>
   Math.ceil(bytes / WEIGHT_ALIGNMENT_BYTES) * WEIGHT_ALIGNMENT_BYTES;
 
+/** A weight that a backend will be given. The shape is the prepared one (`checkpoint/prepare.ts`). */
+export interface PackedWeight {
+  readonly role: WeightRole;
+  readonly shape: readonly number[];
+  readonly dtype: WeightDType;
+}
+
+/** Bytes of weights one after the other, each aligned. */
+export const weightBytes = (weights: readonly PackedWeight[]): number =>
+  weights.reduce((sum, { role, shape, dtype }) => sum + alignedBytes(packedBytes(role, shape, dtype)), 0);
+
 /** Bytes of one matrix's tiles, without its row scales. */
 export function tilesBytes(dtype: WeightDType, rows: number, columns: number): number {
   const tiles = Math.ceil(rows / TILE_ROWS);

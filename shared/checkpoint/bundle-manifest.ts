@@ -1,7 +1,7 @@
 /** The manifest of a bundle (FORMAT.md): its type, how it follows from a config, and the checks of one that was read. */
 
 import * as z from "zod/mini"; // a browser loads this file: a tenth of the whole library
-import { alignedBytes, isMatrix, packedBytes, type WeightDType } from "../backend/packed.ts";
+import { alignedBytes, isMatrix, type PackedWeight, packedBytes, type WeightDType } from "../backend/packed.ts";
 import { CheckpointError } from "../errors.ts";
 import { checkConfig, type ModelConfig } from "../model/config.ts";
 import type { RingDType } from "../model/state-layout.ts";
@@ -67,6 +67,14 @@ export function streamBytes(tensors: readonly BundledTensor[]): number {
   const last = tensors[tensors.length - 1];
   return alignedBytes(last.offset + last.bytes);
 }
+
+/** What a backend is given of a bundle. */
+export const bundledWeights = ({ config, tensors }: Pick<Manifest, "config" | "tensors">): PackedWeight[] =>
+  weightLeaves(weightTable(config)).map(({ role }, at) => ({
+    role,
+    shape: tensors[at].shape,
+    dtype: tensors[at].dtype,
+  }));
 
 export const shardFile = (index: number): string => `weights-${String(index).padStart(5, "0")}.bin`;
 

@@ -1,7 +1,7 @@
 /** From a checkpoint's tensors to a backend's weights: everything is checked first, then read one tensor at a time. */
 
 import type { Backend, Weight } from "../backend/backend.ts";
-import { alignedBytes, packedBytes } from "../backend/packed.ts";
+import type { PackedWeight } from "../backend/packed.ts";
 import { CheckpointError } from "../errors.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { type WeightSpec, weightTable } from "../model/weight-table.ts";
@@ -22,12 +22,13 @@ export interface LoadOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => unknown;
 }
 
-/** Bytes that the packed weights take in a backend. */
-export function weightBytes(config: ModelConfig, dtypes: MatrixDTypes = f32Matrices): number {
-  return weightLeaves(weightTable(config)).reduce((sum, { role, shape }) => {
-    const packed = packedBytes(role, preparedShape(role, shape), dtypeOf(role, shape, dtypes));
-    return sum + alignedBytes(packed);
-  }, 0);
+/** What a model's weights are packed to. */
+export function packedWeights(config: ModelConfig, dtypes: MatrixDTypes = f32Matrices): PackedWeight[] {
+  return weightLeaves(weightTable(config)).map(({ role, shape }) => ({
+    role,
+    shape: preparedShape(role, shape),
+    dtype: dtypeOf(role, shape, dtypes),
+  }));
 }
 
 export async function loadWeights(

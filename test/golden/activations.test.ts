@@ -2,7 +2,6 @@
 
 import { describe, expect, test } from "vitest";
 import type { Backend, BackendNeeds, Tensor } from "../../shared/backend/backend.ts";
-import { alignedBytes } from "../../shared/backend/packed.ts";
 import { residualBlock } from "../../shared/blocks/residual-block.ts";
 import { noPacker, packWeight } from "../../shared/checkpoint/pack.ts";
 import { createState } from "../../shared/engine.ts";
@@ -22,7 +21,7 @@ describe.each(backends)("$name", ({ create }) => {
       create(
         {
           ...needs,
-          weightBytes: needs.weightBytes + alignedBytes(4 * 16 * Math.ceil(T / 16) * golden.config.hidden_size),
+          weights: [...needs.weights, { role: "embedding", shape: [T, golden.config.hidden_size], dtype: "f32" }],
         },
         T,
       );

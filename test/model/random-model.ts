@@ -2,7 +2,7 @@
 
 import type { CreateBackend } from "../../shared/backend/backend.ts";
 import { bytesSource } from "../../shared/checkpoint/byte-source.ts";
-import { type LoadOptions, loadWeights, weightBytes } from "../../shared/checkpoint/load-weights.ts";
+import { type LoadOptions, loadWeights, packedWeights } from "../../shared/checkpoint/load-weights.ts";
 import { openSafetensors } from "../../shared/checkpoint/safetensors.ts";
 import { createModel, type Model } from "../../shared/engine.ts";
 import type { ModelConfig } from "../../shared/model/config.ts";
@@ -53,7 +53,7 @@ export async function randomModel(
   const tensors = await openSafetensors(bytesSource("random.safetensors", file));
   const backend = create({
     config,
-    weightBytes: weightBytes(config, load.dtypes),
+    weights: packedWeights(config, load.dtypes),
     stateLayout: stateLayout(config, ring),
   });
   return {

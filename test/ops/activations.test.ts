@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from "vitest";
 import type { Backend } from "../../shared/backend/backend.ts";
-import { alignedBytes, packedBytes, type WeightDType } from "../../shared/backend/packed.ts";
+import type { WeightDType } from "../../shared/backend/packed.ts";
 import type { WeightRole } from "../../shared/model/weight-table.ts";
 import { backends } from "../backends.ts";
-import { type Activations, loadActivations, loadWeight, roomyConfig } from "./conformance.ts";
+import { type Activations, asEmbedding, loadActivations, loadWeight, roomyConfig } from "./conformance.ts";
 
 const TINY = Math.fround(1e-30); // a group with nothing larger counts as zeros
 
@@ -54,10 +54,7 @@ describe.each(backends)("$name", ({ create }) => {
       const rows = x.length / (blocks * columns);
       const table: Activations = { rows, columns: blocks * columns, values: x };
       const backend: Backend = create({
-        weightBytes:
-          alignedBytes(packedBytes(role, shape, dtype)) +
-          alignedBytes(packedBytes("embedding", [rows, table.columns], "f32")) +
-          alignedBytes(4 * table.columns),
+        weights: [{ role, shape, dtype }, { role: "bias", shape: [table.columns], dtype: "f32" }, asEmbedding(table)],
         config: roomyConfig(Math.max(128, table.columns + (-table.columns & 3))),
         stateLayout: { blocks: [], recurrentBytes: 0, bytes: 0 },
       });

@@ -9,7 +9,7 @@
 
 import { loadKernels } from "../../cli/kernels.ts";
 import type { Backend, BackendNeeds, State, Tensor, Weight } from "../../shared/backend/backend.ts";
-import { alignedBytes, packedBytes, type WeightDType } from "../../shared/backend/packed.ts";
+import { packedBytes, type WeightDType } from "../../shared/backend/packed.ts";
 import { wasmPacker } from "../../shared/backend/wasm/packer.ts";
 import { noPacker, packWeight } from "../../shared/checkpoint/pack.ts";
 import type { ModelConfig } from "../../shared/model/config.ts";
@@ -136,7 +136,7 @@ function needsOf(cases: readonly OpCase[]): BackendNeeds {
     ...weights.map(({ shape }) => Math.max(...shape, shape.length === 3 ? shape[0] * shape[1] : 0)),
   );
   return {
-    weightBytes: weights.reduce((sum, w) => sum + alignedBytes(packedBytes(w.role, w.shape, w.dtype)), 0),
+    weights,
     config: roomyConfig(Math.ceil(widest / 4) * 4),
     stateLayout: { ...EMPTY.layout, bytes: Math.max(...cases.map(({ state = EMPTY }) => state.layout.bytes)) },
   };
@@ -170,7 +170,7 @@ export function roomyConfig(widest: number): ModelConfig {
   };
 }
 
-const asEmbedding = ({ rows, columns, values }: Activations): CaseWeight => ({
+export const asEmbedding = ({ rows, columns, values }: Activations): CaseWeight => ({
   role: "embedding",
   shape: [rows, columns],
   dtype: "f32",

@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import type { Backend, State, Tensor, Weight } from "../../shared/backend/backend.ts";
-import { alignedBytes, packedBytes } from "../../shared/backend/packed.ts";
 import type { StateLayout } from "../../shared/model/state-layout.ts";
 import { backends } from "../backends.ts";
 import {
   type Activations,
+  asEmbedding,
   type CaseWeight,
   countFrom,
   loadActivations,
@@ -180,10 +180,8 @@ describe.each(backends)("$name", ({ create }) => {
   });
 
   function createFor(weights: CaseWeight[], inputs: Activations[]): Backend {
-    const bytes = weights.map((w) => packedBytes(w.role, w.shape, w.dtype));
-    for (const { rows, columns } of inputs) bytes.push(packedBytes("embedding", [rows, columns], "f32"));
     return create({
-      weightBytes: bytes.reduce((sum, n) => sum + alignedBytes(n), 0),
+      weights: [...weights, ...inputs.map(asEmbedding)],
       config: roomyConfig(128),
       stateLayout: layout,
     });

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { BackendNeeds } from "../../shared/backend/backend.ts";
+import type { PackedWeight } from "../../shared/backend/packed.ts";
 import { type WasmBackend, type WasmOptions, wasmBackend } from "../../shared/backend/wasm/index.ts";
 import { chooseKernels, instantiate, type KernelModules } from "../../shared/backend/wasm/kernels.ts";
 import { BudgetError } from "../../shared/backend/wasm/memory.ts";
@@ -73,7 +74,7 @@ describe("the memory", () => {
   });
 
   test("more than wasm32 addresses is refused, whatever the budget", () => {
-    const refused = thrownBy(() => created(kernelModules, { weightBytes: 2 ** 32 }, { budgetBytes: 2 ** 40 }));
+    const refused = thrownBy(() => created(kernelModules, { weights: [norm(2 ** 30)] }, { budgetBytes: 2 ** 40 }));
     expect(refused).toMatchObject({ code: "memory.budget", budgetBytes: 2 ** 32 });
   });
 
@@ -96,7 +97,7 @@ describe("the memory", () => {
   );
 
   test("a weight beyond the announced bytes is a sentence, and one that fits is still taken", () => {
-    const backend = created(kernelModules, { weightBytes: 1024 });
+    const backend = created(kernelModules, { weights: [norm(256)] });
     expect(() => backend.weight("norm", [300], "f32")).toThrow("more than the 1024 bytes they were announced with");
     backend.weight("norm", [256], "f32").write(new Uint8Array(1024));
     expect(() => backend.weight("norm", [1], "f32")).toThrow("more than the 1024 bytes");
@@ -234,9 +235,11 @@ async function load(
   return { model, backend: made[0] };
 }
 
+const norm = (width: number): PackedWeight => ({ role: "norm", shape: [width], dtype: "f32" });
+
 function created(modules: KernelModules, needs: Partial<BackendNeeds> = {}, options: WasmOptions = {}): WasmBackend {
   const stateLayout = { blocks: [], recurrentBytes: 0, bytes: 64 };
-  return wasmBackend(modules, { weightBytes: 65_536, config: roomyConfig(64), stateLayout, ...needs }, options);
+  return wasmBackend(modules, { weights: [norm(16_384)], config: roomyConfig(64), stateLayout, ...needs }, options);
 }
 
 function thrownBy(body: () => unknown): unknown {

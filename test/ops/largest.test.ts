@@ -2,9 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { type Largest, NO_COLUMN } from "../../shared/backend/backend.ts";
-import { alignedBytes, packedBytes } from "../../shared/backend/packed.ts";
 import { type BackendUnderTest, backends, webgpu } from "../backends.ts";
-import { type Activations, countFrom, loadActivations, roomyConfig } from "./conformance.ts";
+import { type Activations, asEmbedding, countFrom, loadActivations, roomyConfig } from "./conformance.ts";
 import { integers, normals, seeded } from "./seeded.ts";
 
 const rows = 2;
@@ -68,7 +67,7 @@ describe.skipIf(webgpu.length === 0)("on a GPU", () => {
 async function largestOf(x: Activations, counts: number[], create: BackendUnderTest["create"]): Promise<unknown[]> {
   const backend = create(
     {
-      weightBytes: alignedBytes(packedBytes("embedding", [x.rows, x.columns], "f32")),
+      weights: [asEmbedding(x)],
       config: roomyConfig(Math.ceil(x.columns / 4) * 4),
       stateLayout: { blocks: [], recurrentBytes: 0, bytes: 0 },
     },

@@ -1,9 +1,16 @@
 /** cap · tanh(x / cap), over any number of numbers, far below the cap and far beyond it, and over what is no number. */
 
 import { expect, test } from "vitest";
-import { alignedBytes, packedBytes } from "../../shared/backend/packed.ts";
 import { backends } from "../backends.ts";
-import { type Activations, judge, loadActivations, type OpCase, roomyConfig, type Tolerance } from "./conformance.ts";
+import {
+  type Activations,
+  asEmbedding,
+  judge,
+  loadActivations,
+  type OpCase,
+  roomyConfig,
+  type Tolerance,
+} from "./conformance.ts";
 import { normals, seeded } from "./seeded.ts";
 
 const tolerance: Tolerance = { nmse: 6e-14, reason: "a tanh of 2.6 ULP (vector-math.test.ts): measured 2.1e-14" };
@@ -38,7 +45,7 @@ test.each(backends)("what is no number stays none: $name", async ({ create }) =>
   const x: Activations = { rows: 1, columns: values.length, values };
   const backend = create(
     {
-      weightBytes: alignedBytes(packedBytes("embedding", [1, x.columns], "f32")),
+      weights: [asEmbedding(x)],
       config: roomyConfig(8),
       stateLayout: { blocks: [], recurrentBytes: 0, bytes: 0 },
     },

@@ -3,9 +3,8 @@
 import { AerieError } from "../../errors.ts";
 import { rotaryDims } from "../../model/config.ts";
 import type { StateRegion } from "../../model/state-layout.ts";
-import type { WeightRole } from "../../model/weight-table.ts";
 import type { Backend, BackendNeeds, State, WeightWriter } from "../backend.ts";
-import { packedBytes, type WeightDType } from "../packed.ts";
+import { type PackedWeight, packedBytes } from "../packed.ts";
 import { arenaBytes } from "./arena-bytes.ts";
 import { attend } from "./attention.ts";
 import { chooseKernels, instantiate, type KernelModules } from "./kernels.ts";
@@ -13,7 +12,8 @@ import { type Counters, Matmul } from "./matmul.ts";
 import { KernelMemory, WASM32_BYTES } from "./memory.ts";
 import { RopeTable } from "./rope.ts";
 import { StateSlots } from "./states.ts";
-import { atOf, forgetQuantised, matricesOf, type WasmTensor, type WasmWeight, weightAt } from "./tensor.ts";
+import { atOf, forgetQuantised, type WasmTensor, type WasmWeight, weightAt } from "./tensor.ts";
+import { bytesInStreams, matricesOf, places, streamsOf } from "./weight-streams.ts";
 
 export interface WasmOptions {
   /** Bytes that the host lets the model have: weights, states and activations. Default: all that wasm32 addresses, 4 GiB. */
@@ -38,11 +38,16 @@ const OVERHANG_BYTES = 60;
 
 export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options: WasmOptions = {}): WasmBackend {
   const { budgetBytes = WASM32_BYTES, maxTokens = 64, stateSlots = 2 } = options;
-  const { config, weightBytes, stateLayout } = needs;
+  const { config, weights, stateLayout } = needs;
   checkWidths(needs);
   const chosen = chooseKernels(modules);
   const memory = new KernelMemory(
-    { weightBytes, stateBytes: stateLayout.bytes, stateSlots, arenaBytes: arenaBytes(config, maxTokens, maxTokens) },
+    {
+      weightStreams: streamsOf(weights),
+      stateBytes: stateLayout.bytes,
+      stateSlots,
+      arenaBytes: arenaBytes(config, maxTokens, maxTokens),
+    },
     budgetBytes,
   );
   const kernels = instantiate(chosen.module, memory.memory);
@@ -64,7 +69,7 @@ export function wasmBackend(modules: KernelModules, needs: BackendNeeds, options
     module: chosen.module,
     counters,
 
-    weight: (role, shape, dtype) => weightWriter(memory, role, shape, dtype),
+    weight: (role, shape, dtype) => weightWriter(memory, { role, shape, dtype }),
     createState: (layout) => slots.create(layout),
     readState: async (state) => slots.read(state),
     writeState(state, bytes, position) {
@@ -157,24 +162,28 @@ function checkWidths({ config }: BackendNeeds): void {
   }
 }
 
-function weightWriter(
-  memory: KernelMemory,
-  role: WeightRole,
-  shape: readonly number[],
-  dtype: WeightDType,
-): WeightWriter {
+function weightWriter(memory: KernelMemory, weight: PackedWeight): WeightWriter {
+  const { role, shape, dtype } = weight;
   const bytes = packedBytes(role, shape, dtype);
-  const at = memory.allocateWeight(bytes);
+  const at = memory.allocateWeight(bytesInStreams(weight));
+  const rest = places(weight, at);
+  let place = { at: 0, bytes: 0 };
   let written = 0;
   return {
     write(piece) {
       if (written + piece.length > bytes) throw wrongLength(bytes, written + piece.length);
-      memory.u8(at + written, piece.length).set(piece);
       written += piece.length;
+      for (let from = 0; from < piece.length; ) {
+        if (place.bytes === 0) place = rest.next().value ?? place;
+        const part = piece.subarray(from, from + place.bytes);
+        memory.u8(place.at, part.length).set(part);
+        place = { at: place.at + part.length, bytes: place.bytes - part.length };
+        from += part.length;
+      }
     },
     finish(): WasmWeight {
       if (written !== bytes) throw wrongLength(bytes, written);
-      return { shape, dtype, at, matrices: matricesOf(role, shape, dtype, at) };
+      return { shape, dtype, at: at.first, matrices: matricesOf(weight, at) };
     },
   };
 }

@@ -86,12 +86,9 @@ export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memo
 function dotIsRight(module: WebAssembly.Module): boolean {
   const memory = new WebAssembly.Memory({ initial: 2 });
   const kernels = instantiate(module, memory);
-  const [K, x, q, scales, tile, rowScales, y] = [32, 0, 4096, 8192, 12_288, 16_384, 20_480].map((at, i) =>
-    i ? PAGE_BYTES + at : at,
-  );
+  const [K, x, q, scales, tile, y] = [32, 0, 4096, 8192, 12_288, 16_384].map((at, i) => (i ? PAGE_BYTES + at : at));
   const activations = new Float32Array(memory.buffer, x, K);
   for (let k = 0; k < K; k++) activations[k] = k % 3 === 0 ? 127 : k % 3 === 1 ? -127 : k;
-  new Float32Array(memory.buffer, rowScales, 16).fill(1);
   const found = new Float32Array(memory.buffer, y, 16);
   const areSums = (weight: (row: number, k: number) => number) =>
     found.every((sum, row) => sum === activations.reduce((expected, value, k) => expected + value * weight(row, k), 0));
@@ -102,8 +99,9 @@ function dotIsRight(module: WebAssembly.Module): boolean {
     for (let k = 0; k < K; k++) rg4[(k >> 3) * 64 + row * 4 + (k & 3)] |= (nibble(row, k) + 8) << (k & 4);
   }
   rg4.fill(1, 256); // block scales
+  new Float32Array(memory.buffer, tile + 288, 16).fill(1); // row scales
   kernels.quantise(x, K * 4, q, scales, 1, K, 1, kernels.rg4Form(), 0);
-  kernels.rg4Matvec(tile, rowScales, 0, q, scales, y, 16, K);
+  kernels.rg4Matvec(tile, 0, 0, q, scales, y, 16, K);
   if (!areSums(nibble)) return false;
 
   const byte = (row: number, k: number) => ((row * 7 + k * 5) % 255) - 127;
@@ -112,7 +110,8 @@ function dotIsRight(module: WebAssembly.Module): boolean {
     for (let k = 0; k < K; k++) rg8[(k >> 2) * 64 + row * 4 + (k & 3)] = byte(row, k);
   }
   rg8.fill(1, 512);
+  new Float32Array(memory.buffer, tile + 528, 16).fill(1);
   kernels.quantise(x, K * 4, q, scales, 1, K, 1, kernels.rg8MatvecForm(), 0);
-  kernels.rg8Matvec(tile, rowScales, 0, q, scales, y, 16, K);
+  kernels.rg8Matvec(tile, 0, 0, q, scales, y, 16, K);
   return areSums(byte);
 }

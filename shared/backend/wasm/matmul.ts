@@ -41,7 +41,8 @@ export class Matmul {
   product(x: Tensor, from: number, w: Weight, index: number, bias: number, y: number, rowBytes: number): void {
     const { dtype, matrices } = w as WasmWeight;
     const matrix = matrices[index];
-    const { at, rows, columns } = matrix;
+    const { rows, columns } = matrix;
+    const { at } = matrix.parts[0];
     this.#counters.multiplyAdds += x.rows * rows * columns;
     this.#counters.weightBytes += matrix.bytes;
     switch (dtype) {
@@ -78,7 +79,7 @@ export class Matmul {
   #quantisedProduct(
     dtype: "rg8" | "rg4",
     { q, scales }: Quantised,
-    { at, rowScales, rows, columns }: Matrix,
+    { parts, rows, columns }: Matrix,
     bias: number,
     T: number,
     y: number,
@@ -88,12 +89,15 @@ export class Matmul {
     const isRg8 = dtype === "rg8";
     if (T === 1) {
       const matvec = isRg8 ? kernels.rg8Matvec : kernels.rg4Matvec;
-      matvec(at, rowScales, bias, q, scales, y, rows, columns);
+      matvec(parts[0].at, parts[1]?.at ?? 0, bias, q, scales, y, rows, columns);
       return;
     }
     const gemm = isRg8 ? kernels.rg8Gemm : kernels.rg4Gemm;
     const scratch = this.#memory.allocate((isRg8 ? kernels.rg8ScratchBytes : kernels.rg4ScratchBytes)(columns));
-    gemm(at, rowScales, bias, q, scales, y, rowBytes, rows, columns, T, scratch);
+    for (const { at, rowScales, firstRow, rows } of parts) {
+      const from = 4 * firstRow;
+      gemm(at, rowScales, bias && bias + from, q, scales, y + from, rowBytes, rows, columns, T, scratch);
+    }
   }
 
   /** The form in which the kernel for T tokens reads them. */
@@ -132,8 +136,8 @@ export class Matmul {
 
   /** One token through all matrices of a gate, b [B, O] included: one stream of weights instead of B short ones. */
   blockProduct(x: Tensor, w: Weight, b: Weight, y: WasmTensor): void {
-    const { dtype, matrices, at } = w as WasmWeight;
-    const [{ rows, columns }] = matrices;
+    const { dtype, matrices } = w as WasmWeight;
+    const [{ rows, columns, parts }] = matrices;
     const isOneStream =
       x.rows === 1 && (dtype === "rg8" || dtype === "rg4") && columns % BLOCK_COLUMNS === 0 && rows % TILE_ROWS === 0;
     if (!isOneStream) {
@@ -143,7 +147,7 @@ export class Matmul {
     }
     const { q, scales } = this.#quantiseBlocks(x as WasmTensor, columns, this.#form(dtype, 1));
     const matvec = dtype === "rg8" ? this.#kernels.rg8BlockMatvec : this.#kernels.rg4BlockMatvec;
-    matvec(at, weightAt(b), q, scales, y.at, matrices.length, rows, columns);
+    matvec(parts[0].at, parts[1]?.at ?? 0, weightAt(b), q, scales, y.at, matrices.length, rows, columns);
     this.#counters.multiplyAdds += matrices.length * rows * columns;
     this.#counters.weightBytes += matrices.length * matrices[0].bytes;
   }
@@ -164,7 +168,8 @@ export class Matmul {
   /** factor · row n of w, into y: what `embed` looks up. */
   row(w: Weight, n: number, y: number, factor: number): void {
     const { dtype, matrices } = w as WasmWeight;
-    const { at, rowScales, columns } = matrices[0];
+    const { columns, parts } = matrices[0];
+    const { at, rowScales, firstRow } = parts[1] && n >= parts[1].firstRow ? parts[1] : parts[0];
     switch (dtype) {
       case "f32":
         this.#kernels.f32Row(at, n, y, columns, factor);
@@ -173,10 +178,10 @@ export class Matmul {
         this.#kernels.f16Row(at, n, y, columns, factor);
         return;
       case "rg8":
-        this.#kernels.rg8Row(at, rowScales, n, y, columns, factor);
+        this.#kernels.rg8Row(at, rowScales, n - firstRow, y, columns, factor);
         return;
       case "rg4":
-        this.#kernels.rg4Row(at, rowScales, n, y, columns, factor);
+        this.#kernels.rg4Row(at, rowScales, n - firstRow, y, columns, factor);
         return;
       default:
         dtype satisfies never;

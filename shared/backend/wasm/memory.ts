@@ -1,15 +1,16 @@
 /**
  * One memory for everything, laid out once and never grown:
  *
- *    ┌───────────┬─────────────────────┬────────────┬───────────────────────────────┐
- *    │ constants │ weights, in order   │ state slots│ arena: activations, by scopes │
- *    └───────────┴─────────────────────┴────────────┴───────────────────────────────┘
+ *    ┌───────────┬──────────────────────────┬────────────┬───────────────────────────────┐
+ *    │ constants │ weights, in two streams  │ state slots│ arena: activations, by scopes │
+ *    └───────────┴──────────────────────────┴────────────┴───────────────────────────────┘
  *
  * Growing would copy gigabytes and detach every view, and an isolate has no room for both copies.
  */
 
 import { AerieError } from "../../errors.ts";
 import { FIRST_FREE_BYTE } from "./kernels.ts";
+import type { Streams } from "./weight-streams.ts";
 
 const PAGE_BYTES = 65_536;
 
@@ -20,7 +21,7 @@ const ALIGNMENT_BYTES = 64;
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 
 export interface MemorySizes {
-  readonly weightBytes: number;
+  readonly weightStreams: Streams;
   readonly stateBytes: number; // of one slot
   readonly stateSlots: number;
   readonly arenaBytes: number;
@@ -32,7 +33,8 @@ export class BudgetError extends AerieError {
   readonly budgetBytes: number;
 
   constructor(sizes: MemorySizes, neededBytes: number, budgetBytes: number) {
-    const { weightBytes, stateBytes, stateSlots, arenaBytes } = sizes;
+    const { stateBytes, stateSlots, arenaBytes } = sizes;
+    const weightBytes = sizes.weightStreams.first + sizes.weightStreams.second;
     super(
       "memory.budget",
       `the model needs ${neededBytes} bytes (weights ${weightBytes}, ${stateSlots} states of ${stateBytes}, activations ${arenaBytes}), ` +
@@ -46,11 +48,11 @@ export class BudgetError extends AerieError {
 export class KernelMemory {
   readonly memory: WebAssembly.Memory;
   readonly sizes: MemorySizes;
-  readonly #weightsEnd: number;
+  readonly #secondStart: number;
   readonly #statesStart: number;
   readonly #arenaStart: number;
   readonly #arenaEnd: number;
-  #nextWeight = FIRST_FREE_BYTE;
+  #nextWeight: Streams;
   #arenaTop: number;
   #arenaPeak: number;
   /** Open scopes, outermost first, by a number of their own: how a cache knows that its bytes are still there. */
@@ -59,10 +61,11 @@ export class KernelMemory {
 
   /** Throws a `BudgetError` with both numbers if it would take more than `budgetBytes`. */
   constructor(sizes: MemorySizes, budgetBytes: number) {
-    const { weightBytes, stateBytes, stateSlots, arenaBytes } = sizes;
+    const { weightStreams, stateBytes, stateSlots, arenaBytes } = sizes;
     this.sizes = sizes;
-    this.#weightsEnd = FIRST_FREE_BYTE + aligned(weightBytes);
-    this.#statesStart = this.#weightsEnd;
+    this.#secondStart = FIRST_FREE_BYTE + aligned(weightStreams.first);
+    this.#nextWeight = { first: FIRST_FREE_BYTE, second: this.#secondStart };
+    this.#statesStart = this.#secondStart + aligned(weightStreams.second);
     this.#arenaStart = this.#statesStart + stateSlots * aligned(stateBytes);
     const bytes = this.#arenaStart + aligned(arenaBytes);
     const pages = Math.ceil(bytes / PAGE_BYTES);
@@ -83,15 +86,21 @@ export class KernelMemory {
     return this.#arenaPeak - this.#arenaStart;
   }
 
-  /** Room for the next weight; weights are never freed. */
-  allocateWeight(bytes: number): number {
+  /** Bytes of all weights. */
+  get weightBytes(): number {
+    return this.sizes.weightStreams.first + this.sizes.weightStreams.second;
+  }
+
+  /** Room for the next weight in both streams; weights are never freed. */
+  allocateWeight(bytes: Streams): Streams {
     const at = this.#nextWeight;
-    if (at + aligned(bytes) > this.#weightsEnd)
+    const next = { first: at.first + aligned(bytes.first), second: at.second + aligned(bytes.second) };
+    if (next.first > this.#secondStart || next.second > this.#statesStart)
       throw new AerieError(
         "memory.weights",
-        `the weights take more than the ${this.sizes.weightBytes} bytes they were announced with`,
+        `the weights take more than the ${this.weightBytes} bytes they were announced with`,
       );
-    this.#nextWeight += aligned(bytes);
+    this.#nextWeight = next;
     return at;
   }
 

@@ -1,8 +1,7 @@
 /** What the opaque handles are in this backend: addresses. */
 
-import type { WeightRole } from "../../model/weight-table.ts";
 import type { Tensor, Weight } from "../backend.ts";
-import { isMatrix, matrixShape, rowScalesBytes, tilesBytes, type WeightDType } from "../packed.ts";
+import type { WeightDType } from "../packed.ts";
 
 export interface WasmTensor extends Tensor {
   readonly at: number;
@@ -22,19 +21,27 @@ export interface Quantised {
 }
 
 export interface WasmWeight extends Weight {
+  /** Where it lies if it is no matrix. */
   readonly at: number;
   readonly dtype: WeightDType;
   /** Its matrices, one or one per block of a gate; none for plain arrays. */
   readonly matrices: readonly Matrix[];
 }
 
-/** One matrix of a weight: [rows, columns], tiles at `at`, row scales at `rowScales`. */
+/** One matrix of a weight: [rows, columns], in one part or two. */
 export interface Matrix {
-  readonly at: number;
-  readonly rowScales: number;
   readonly rows: number;
   readonly columns: number;
+  readonly parts: readonly MatrixPart[];
   readonly bytes: number;
+}
+
+/** Rows that lie together: tiles at `at`, their row scales behind them. */
+export interface MatrixPart {
+  readonly at: number;
+  readonly rowScales: number;
+  readonly firstRow: number;
+  readonly rows: number;
 }
 
 export const atOf = (x: Tensor): number => (x as WasmTensor).at;
@@ -43,16 +50,4 @@ export const weightAt = (w: Weight): number => (w as WasmWeight).at;
 /** For verbs that change x in place: no int8 form stands for its numbers any more. */
 export function forgetQuantised(x: Tensor): void {
   (x as WasmTensor).quantised.length = 0;
-}
-
-/** Where the matrices of a weight lie. */
-export function matricesOf(role: WeightRole, shape: readonly number[], dtype: WeightDType, at: number): Matrix[] {
-  if (!isMatrix(role)) return [];
-  const { count, rows, columns } = matrixShape(role, shape);
-  const tiles = tilesBytes(dtype, rows, columns);
-  const bytes = tiles + rowScalesBytes(dtype, rows);
-  return Array.from({ length: count }, (_, m) => {
-    const from = at + m * bytes;
-    return { at: from, rowScales: from + tiles, rows, columns, bytes };
-  });
 }

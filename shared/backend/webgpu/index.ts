@@ -14,7 +14,7 @@
 import { AerieError } from "../../errors.ts";
 import type { WeightRole } from "../../model/weight-table.ts";
 import type { Backend, BackendNeeds, State } from "../backend.ts";
-import type { WeightDType } from "../packed.ts";
+import { type WeightDType, weightBytes } from "../packed.ts";
 import { Angles } from "./angles.ts";
 import { Arena } from "./arena.ts";
 import { attend } from "./attention.ts";
@@ -110,7 +110,7 @@ export function webgpuBackend(opened: WebGpuDevice, needs: BackendNeeds, options
     name: `webgpu (${opened.name})`,
     maxTokens,
     counters: commands.counters,
-    weightBytes: needs.weightBytes,
+    weightBytes: weightBytes(needs.weights),
     async ready(onProgress) {
       await faults.check();
       await pipelines.ready(onProgress);

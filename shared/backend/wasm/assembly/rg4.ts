@@ -11,7 +11,7 @@
  *                               │k4│k5│k6│k7│k4│k5│k6│k7│k4│k5│k6│k7│k4│k5│k6│k7│  high nibbles
  *                               └──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┘
  *      [16 rows][2] int8        block scales of 16 weights: k mod 4 in {0, 1}, k mod 4 in {2, 3}
- *    row scales: (N₁₆) f32 after the last tile
+ *    row scales: (N₁₆) f32 behind the last tile
  *
  * The activation's four bytes are splat, so that a lane is a row and nothing is summed across lanes. i16 lanes 2j and 2j+1 hold row
  * j's two halves of the block; they start at the seed −8 · Σ q and end within ±16 · 8 · 127 = 16256, whatever they wrap through on
@@ -19,7 +19,7 @@
  */
 
 import { GROUP } from "./activations";
-import { addGroup16, addScaled, dot16, nextBias, scaleSixteen, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS, zeroSixteen } from "./tile";
+import { addGroup16, addScaled, dot16, nextBias, scaleRows, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS, zeroSixteen } from "./tile";
 
 const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 const BLOCK_BYTES: usize = 288;
@@ -31,37 +31,38 @@ const LOW_NIBBLES_16 = memory.data<u16>([15, 15, 15, 15, 15, 15, 15, 15], 16);
 /**
  * y (N₁₆) f32 = W (N K) · x (K) + bias. y has room for N rounded up to 16.
  *
- * Two tiles in turn, a group of each, one from the first half of the matrix and one from the second: each half is read from its
- * beginning to its end, and what prefetchers bring of one comes while the other is multiplied. Neighbouring tiles would not do: a
- * stream that ends with each tile is learned anew each time, which takes a Zen 5 three times as long.
+ * W lies in two halves of whole tiles, the upper one not the smaller, each with its row scales behind it (weight-streams.ts). Their
+ * tiles take turns, a group of each, so that what prefetchers bring of the one comes while the other is multiplied.
  */
-export function rg4Matvec(w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+export function rg4Matvec(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
   const mask = v128.load(RELAXED ? LOW_NIBBLES : LOW_NIBBLES_16);
   const tiles = (N + 15) >> 4;
-  const half = (tiles + 1) >> 1;
-  const apart = <usize>half * <usize>((K + 31) >> 5) * BLOCK_BYTES;
-  const rowsApart = <usize>half << 6;
-  for (let n = 0; n < half; n++) {
-    const hasSecond = n + half < tiles;
-    zeroSixteen(y);
-    if (hasSecond) zeroSixteen(y + rowsApart);
+  const upperTiles = (tiles + 1) >> 1;
+  const lowerTiles = tiles - upperTiles;
+  const apart = <usize>upperTiles << 6;
+  let to = y;
+  for (let n = 0; n < upperTiles; n++) {
+    const hasLower = n < lowerTiles;
+    zeroSixteen(to);
+    if (hasLower) zeroSixteen(to + apart);
     let x = q;
     let s = scales;
     for (let k = 0; k < K; k += GROUP) {
       const size = min(GROUP, K - k);
       const blocks = <usize>(size + 31) >> 5;
-      addTileGroup(w, x, s, y, size, mask);
-      if (hasSecond) addTileGroup(w + apart, x, s, y + rowsApart, size, mask);
-      w += blocks * BLOCK_BYTES;
+      addTileGroup(upper, x, s, to, size, mask);
+      upper += blocks * BLOCK_BYTES;
+      if (hasLower) {
+        addTileGroup(lower, x, s, to + apart, size, mask);
+        lower += blocks * BLOCK_BYTES;
+      }
       x += blocks << (RELAXED ? 5 : 6);
       s += (blocks << 2) + 4;
     }
-    scaleSixteen(y, rowScales, bias);
-    if (hasSecond) scaleSixteen(y + rowsApart, rowScales + rowsApart, nextBias(bias, rowsApart));
-    y += 64;
-    bias = nextBias(bias, 64);
-    rowScales += 64;
+    to += 64;
   }
+  scaleRows(y, upper, bias, upperTiles);
+  scaleRows(y + apart, lower, nextBias(bias, apart), lowerTiles);
 }
 
 /** sums[16] f32 += scale · 16 rows · x over `size` k of one activation group. */
@@ -93,13 +94,18 @@ export function rg4Matvec(w: usize, rowScales: usize, bias: usize, q: usize, sca
   addScaled(sums + 32, i2, i3, scale);
 }
 
-/** y (B·N) = W_b (N K) · x_b + bias_b for B matrices back to back, each with its row scales behind it. K: a multiple of 32, N of 16. */
-export function rg4BlockMatvec(w: usize, bias: usize, q: usize, scales: usize, y: usize, B: i32, N: i32, K: i32): void {
-  const tilesBytes = <usize>(N >> 4) * (<usize>K >> 5) * BLOCK_BYTES;
+/** y (B·N) = W_b (N K) · x_b + bias_b for B matrices, the halves of each behind those of the one before. K: a multiple of 32, N of 16. */
+export function rg4BlockMatvec(
+  upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, B: i32, N: i32, K: i32,
+): void {
+  const tileBytes = (<usize>K >> 5) * BLOCK_BYTES + 64; // with its row scales
+  const tiles = <usize>N >> 4;
+  const upperTiles = (tiles + 1) >> 1;
   const scaleBytes = <usize>((K >> 5) + (K + GROUP - 1) / GROUP) << 2;
   for (let b = 0; b < B; b++) {
-    rg4Matvec(w, w + tilesBytes, bias, q, scales, y, N, K);
-    w += tilesBytes + (<usize>N << 2);
+    rg4Matvec(upper, lower, bias, q, scales, y, N, K);
+    upper += upperTiles * tileBytes;
+    lower += (tiles - upperTiles) * tileBytes;
     q += RELAXED ? <usize>K : <usize>K << 1;
     scales += scaleBytes;
     y += <usize>N << 2;

@@ -7,7 +7,7 @@
  *                               │k0│k1│k2│k3│k0│k1│k2│k3│k0│k1│k2│k3│k0│k1│k2│k3│  int8, −127 … 127
  *                               └──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┴──┘
  *      [16 rows] int8             block scales of 32 weights, 0 … 127
- *    row scales: (N₁₆) f32 after the last tile
+ *    row scales: (N₁₆) f32 behind the last tile
  *
  * An activation's four numbers are splat, so that an i32 lane is a row. A group is exact in i32: 256 · 127 · 127 · 127 < 2³⁰.
  * - Baseline, and every GEMM: two shifts give the even and the odd bytes as i16, for `dot_i16x8_s` with (k0 k2) and (k1 k3).
@@ -17,7 +17,7 @@
  */
 
 import { GROUP } from "./activations";
-import { addGroup16, addScaled, dot16, nextBias, scaleSixteen, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS, zeroSixteen } from "./tile";
+import { addGroup16, addScaled, dot16, nextBias, scaleRows, storeTile, SUM_BYTES, TILE_ROWS, TILE_TOKENS, zeroSixteen } from "./tile";
 
 const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 const BLOCK_BYTES: usize = 528;
@@ -36,51 +36,52 @@ function dotIsOneInstruction(): bool {
   return i32x4.extract_lane(sum, 0) != 65534;
 }
 
-/** y (N₁₆) f32 = W (N K) · x (K) + bias. y has room for N rounded up to 16. */
-export function rg8Matvec(w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  if (RELAXED && SIGNS) matvecOfSigns(w, rowScales, bias, q, scales, y, N, K);
-  else matvecOfWords(w, rowScales, bias, q, scales, y, N, K);
+/** y (N₁₆) f32 = W (N K) · x (K) + bias. y has room for N rounded up to 16. In two halves, as in rg4.ts. */
+export function rg8Matvec(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  if (RELAXED && SIGNS) matvecOfSigns(upper, lower, bias, q, scales, y, N, K);
+  else matvecOfWords(upper, lower, bias, q, scales, y, N, K);
 }
 
-function matvecOfSigns(w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  matvec(true, w, rowScales, bias, q, scales, y, N, K);
+function matvecOfSigns(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  matvec(true, upper, lower, bias, q, scales, y, N, K);
 }
 
-function matvecOfWords(w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  matvec(false, w, rowScales, bias, q, scales, y, N, K);
+function matvecOfWords(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  matvec(false, upper, lower, bias, q, scales, y, N, K);
 }
 
-// Two tiles in turn, as in rg4.ts.
 // @ts-ignore: decorator
 @inline function matvec(
-  signs: bool, w: usize, rowScales: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32,
+  signs: bool, upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32,
 ): void {
   const tiles = (N + 15) >> 4;
-  const half = (tiles + 1) >> 1;
-  const apart = <usize>half * <usize>((K + 31) >> 5) * BLOCK_BYTES;
-  const rowsApart = <usize>half << 6;
-  for (let n = 0; n < half; n++) {
-    const hasSecond = n + half < tiles;
-    zeroSixteen(y);
-    if (hasSecond) zeroSixteen(y + rowsApart);
+  const upperTiles = (tiles + 1) >> 1;
+  const lowerTiles = tiles - upperTiles;
+  const apart = <usize>upperTiles << 6;
+  let to = y;
+  for (let n = 0; n < upperTiles; n++) {
+    const hasLower = n < lowerTiles;
+    zeroSixteen(to);
+    if (hasLower) zeroSixteen(to + apart);
     let x = q;
     let s = scales;
     for (let k = 0; k < K; k += GROUP) {
       const size = min(GROUP, K - k);
       const blocks = <usize>(size + 31) >> 5;
       const scale = v128.load32_splat(s + (blocks << 2)); // past the blocks' seeds, which only rg4 needs
-      addTileGroup(signs, w, x, scale, y, size);
-      if (hasSecond) addTileGroup(signs, w + apart, x, scale, y + rowsApart, size);
-      w += blocks * BLOCK_BYTES;
+      addTileGroup(signs, upper, x, scale, to, size);
+      upper += blocks * BLOCK_BYTES;
+      if (hasLower) {
+        addTileGroup(signs, lower, x, scale, to + apart, size);
+        lower += blocks * BLOCK_BYTES;
+      }
       x += blocks << 6;
       s += (blocks << 2) + 4;
     }
-    scaleSixteen(y, rowScales, bias);
-    if (hasSecond) scaleSixteen(y + rowsApart, rowScales + rowsApart, nextBias(bias, rowsApart));
-    y += 64;
-    bias = nextBias(bias, 64);
-    rowScales += 64;
+    to += 64;
   }
+  scaleRows(y, upper, bias, upperTiles);
+  scaleRows(y + apart, lower, nextBias(bias, apart), lowerTiles);
 }
 
 /** sums[16] f32 += scale · 16 rows · x over `size` k of one activation group. */
@@ -132,13 +133,18 @@ function matvecOfWords(w: usize, rowScales: usize, bias: usize, q: usize, scales
   addScaled(sums + 32, i2, i3, scale);
 }
 
-/** y (B·N) = W_b (N K) · x_b + bias_b for B matrices back to back, each with its row scales behind it. K: a multiple of 32, N of 16. */
-export function rg8BlockMatvec(w: usize, bias: usize, q: usize, scales: usize, y: usize, B: i32, N: i32, K: i32): void {
-  const tilesBytes = <usize>(N >> 4) * (<usize>K >> 5) * BLOCK_BYTES;
+/** y (B·N) = W_b (N K) · x_b + bias_b for B matrices, the halves of each behind those of the one before. K: a multiple of 32, N of 16. */
+export function rg8BlockMatvec(
+  upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, B: i32, N: i32, K: i32,
+): void {
+  const tileBytes = (<usize>K >> 5) * BLOCK_BYTES + 64; // with its row scales
+  const tiles = <usize>N >> 4;
+  const upperTiles = (tiles + 1) >> 1;
   const scaleBytes = <usize>((K >> 5) + (K + GROUP - 1) / GROUP) << 2;
   for (let b = 0; b < B; b++) {
-    rg8Matvec(w, w + tilesBytes, bias, q, scales, y, N, K);
-    w += tilesBytes + (<usize>N << 2);
+    rg8Matvec(upper, lower, bias, q, scales, y, N, K);
+    upper += upperTiles * tileBytes;
+    lower += (tiles - upperTiles) * tileBytes;
     q += <usize>K << 1;
     scales += scaleBytes;
     y += <usize>N << 2;

@@ -68,19 +68,12 @@ export function addGroup16(panel: usize, q: usize, scales: usize, sum: usize, si
   v128.store(sums, zero, 48);
 }
 
-/** In place: y = sums · row scales + bias. */
-// @ts-ignore: decorator
-@inline export function scaleSixteen(y: usize, rowScales: usize, bias: usize): void {
-  storeSixteen(y, rowScales, bias, v128.load(y), v128.load(y, 16), v128.load(y, 32), v128.load(y, 48));
-}
-
-/** A matvec's 16 rows: y = sums · row scales + bias. */
-// @ts-ignore: decorator
-@inline export function storeSixteen(y: usize, rowScales: usize, bias: usize, y0: v128, y1: v128, y2: v128, y3: v128): void {
-  v128.store(y, f32x4.add(f32x4.mul(y0, v128.load(rowScales)), loadBias(bias, 0)));
-  v128.store(y, f32x4.add(f32x4.mul(y1, v128.load(rowScales, 16)), loadBias(bias, 16)), 16);
-  v128.store(y, f32x4.add(f32x4.mul(y2, v128.load(rowScales, 32)), loadBias(bias, 32)), 32);
-  v128.store(y, f32x4.add(f32x4.mul(y3, v128.load(rowScales, 48)), loadBias(bias, 48)), 48);
+/** In place, for all rows of a matvec: y = sums · row scales + bias. After the last tile, so that the scales are read where they lie. */
+export function scaleRows(y: usize, rowScales: usize, bias: usize, tiles: i32): void {
+  for (let end = y + (<usize>tiles << 6); y < end; y += 16, rowScales += 16) {
+    v128.store(y, f32x4.add(f32x4.mul(v128.load(y), v128.load(rowScales)), loadBias(bias, 0)));
+    bias = nextBias(bias, 16);
+  }
 }
 
 /** y[t][0 … rows) = sum[t] · row scales + bias, for the tokens (1 … 4) and rows (1 … 8) that exist. */
