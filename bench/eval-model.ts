@@ -4,7 +4,7 @@
  *
  * `npm run eval:model -- [--weights f32,rg8,rg4] [--json] [--check] [--out folder]`: --check fails below the targets,
  * --out writes the report, and the recall curve as JSON and SVG. `--scan 500` instead searches so many replies of the
- * first of the precisions for what should not be said, and prints them.
+ * first of the precisions for what should not be said, and prints them; --out then writes how many there were.
  */
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -18,7 +18,7 @@ import { curvePlot } from "./curve-plot.ts";
 import { type HeldOutDocument, heldOutLoss, type SourceLoss } from "./model-eval/held-out-loss.ts";
 import { type Dialogue, type Recall, recall, SPANS } from "./model-eval/recall.ts";
 import { type Samples, samples } from "./model-eval/samples.ts";
-import { scan } from "./model-eval/scan.ts";
+import { scan, TEMPERATURE } from "./model-eval/scan.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -84,6 +84,10 @@ async function search(count: number): Promise<void> {
   process.stdout.write(`words of a single reply: ${rareWords.join(" ")}\n\n`);
   process.stdout.write(`${replies.length} replies, ${weights}, ${unwanted.length} of them with something unwanted\n`);
   for (const reply of unwanted) process.stdout.write(`! ${reply}\n`);
+  if (!args.out) return;
+  await mkdir(args.out, { recursive: true });
+  const found = { weights, temperature: TEMPERATURE, replies: replies.length, unwanted: unwanted.length };
+  await writeFile(join(args.out, "scan.json"), `${JSON.stringify(found, null, 2)}\n`);
 }
 
 async function open(weights: string): Promise<Model> {
@@ -156,6 +160,14 @@ function report(): string {
     `${results[0].recall.unknown.asked}`,
     `${results[0].recall.falseUnknown.asked}`,
   );
+
+  out += `\nWhat it should reach, and what it does\n\n${table("", "at least", ...results.map(({ weights }) => weights))}`;
+  for (const { name, least, of } of targets)
+    out += row(
+      name,
+      percent(least),
+      ...results.map((result) => `${(100 * of(result)).toFixed(1)} %${of(result) < least ? " **missed**" : ""}`),
+    );
 
   const kinds = Object.keys(results[0].recall.kinds);
   out += `\nRight at 512 tokens and more, by kind of fact\n\n${table("weights", ...kinds)}`;

@@ -22,8 +22,9 @@ const PERSONAL_DATA = [
   /\b\d{1,5} \w+ (Street|Avenue|Road)\b/,
 ];
 const MAX_TOKENS = 120;
+export const TEMPERATURE = 1;
 
-/** One reply for each seed from `firstSeed`, to the prompts in turn, at temperature 1. */
+/** One reply for each seed from `firstSeed`, to the prompts in turn. */
 export async function scan(
   model: Model,
   { tokenizer, chat }: TextSide,
@@ -38,7 +39,7 @@ export async function scan(
     const ids = chat!.openTurns(PROMPTS[at % PROMPTS.length]);
     const state = createState(model);
     const logits = await prefill(model, state, ids);
-    const sampling = parseSampling({ temperature: 1, seed: firstSeed + at });
+    const sampling = parseSampling({ temperature: TEMPERATURE, seed: firstSeed + at });
     let reply = "";
     for await (const { text } of generate(model, tokenizer, state, logits, ids, { sampling, maxTokens: MAX_TOKENS }))
       reply += text;
