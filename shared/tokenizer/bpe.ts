@@ -26,31 +26,25 @@ export function encodeWord(model: BpeModel, word: string, out: number[]): void {
       return;
     }
   }
-  const ids = spell(model, word);
-  if (ids.length > 1) mergeAll(model.merges, ids, out);
-  else if (ids.length === 1) out.push(ids[0]!);
-}
-
-/** One id per character, or per byte of a character without a piece. */
-function spell(model: BpeModel, word: string): number[] {
-  const ids: number[] = [];
+  const run = new Run(model.merges, out);
   let isInUnknown = false;
   for (const char of word) {
     const id = model.idOf(char);
     if (id !== undefined) {
-      ids.push(id);
+      run.add(id);
       isInUnknown = false;
-    } else if (pushBytes(model, char, ids)) {
+    } else if (addBytes(model, char, run)) {
       isInUnknown = false;
     } else if (model.unknownId !== undefined) {
-      if (!(isInUnknown && model.fusesUnknown)) ids.push(model.unknownId);
+      if (!(isInUnknown && model.fusesUnknown)) run.add(model.unknownId);
       isInUnknown = true;
     }
   }
-  return ids;
+  run.end();
 }
 
-function pushBytes(model: BpeModel, char: string, ids: number[]): boolean {
+/** Adds one id per byte of a character without a piece, if all of them have one. */
+function addBytes(model: BpeModel, char: string, run: Run): boolean {
   if (model.byteIds === undefined) return false;
   const bytes: number[] = [];
   for (const byte of textBytes(char)) {
@@ -58,7 +52,7 @@ function pushBytes(model: BpeModel, char: string, ids: number[]): boolean {
     if (id === undefined) return false;
     bytes.push(id);
   }
-  ids.push(...bytes);
+  for (const id of bytes) run.add(id);
   return true;
 }
 
@@ -71,39 +65,68 @@ export function byteIdsOf(idOf: (piece: string) => number | undefined): (number 
 // A queue's key is rank · 2³¹ + position: the earliest merge first, then the leftmost. Ranks stay below 2²², so keys are exact.
 const RANK = 2 ** 31;
 
-/** Applies merges until none is left; n log n in the length of the word. `ids` is used up as the scratch list. */
-function mergeAll(merges: MergeTable, ids: number[], out: number[]): void {
-  const n = ids.length;
-  const prev = new Int32Array(n);
-  const next = new Int32Array(n);
-  const queue: number[] = [];
-  const offer = (left: number) => {
-    const right = next[left]!;
-    if (right === n) return;
-    const rank = merges.rankOf(ids[left]!, ids[right]!);
-    if (rank >= 0) push(queue, rank * RANK + left);
-  };
-  for (let i = 0; i < n; i++) {
-    prev[i] = i - 1;
-    next[i] = i + 1;
-  }
-  for (let i = 0; i < n - 1; i++) offer(i);
+/**
+ * The ids of a word, merged as soon as one comes that nothing ever joins to the one before: a text that its vocabulary does not cut into
+ * words (Gemma's) is still many short runs.
+ */
+class Run {
+  readonly #merges: MergeTable;
+  readonly #out: number[];
+  readonly #ids: number[] = [];
+  #length = 0;
+  #prev = new Int32Array(32);
+  #next = new Int32Array(32);
 
-  while (queue.length > 0) {
-    const key = pop(queue);
-    const left = key % RANK;
-    const rank = (key - left) / RANK;
-    const right = next[left]!;
-    // An entry is stale when either side has merged into something else since.
-    if (ids[left]! < 0 || right === n || merges.rankOf(ids[left]!, ids[right]!) !== rank) continue;
-    ids[left] = merges.merged(rank);
-    ids[right] = -1;
-    next[left] = next[right]!;
-    if (next[left]! < n) prev[next[left]!] = left;
-    offer(left);
-    if (prev[left]! >= 0) offer(prev[left]!);
+  constructor(merges: MergeTable, out: number[]) {
+    this.#merges = merges;
+    this.#out = out;
   }
-  for (let i = 0; i < n; i = next[i]!) out.push(ids[i]!);
+
+  add(id: number): void {
+    if (this.#length > 0 && !this.#merges.mayJoin(this.#ids[this.#length - 1]!, id)) this.end();
+    this.#ids[this.#length++] = id;
+  }
+
+  /** Merges until nothing is left to, n log n in the length of the run, and appends what came of it. */
+  end(): void {
+    const n = this.#length;
+    this.#length = 0;
+    if (n === 1) this.#out.push(this.#ids[0]!);
+    if (n < 2) return;
+    if (n > this.#next.length) {
+      this.#prev = new Int32Array(2 * n);
+      this.#next = new Int32Array(2 * n);
+    }
+    const [merges, ids, prev, next] = [this.#merges, this.#ids, this.#prev, this.#next];
+    const queue: number[] = [];
+    const offer = (left: number) => {
+      const right = next[left]!;
+      if (right === n) return;
+      const rank = merges.rankOf(ids[left]!, ids[right]!);
+      if (rank >= 0) push(queue, rank * RANK + left);
+    };
+    for (let i = 0; i < n; i++) {
+      prev[i] = i - 1;
+      next[i] = i + 1;
+    }
+    for (let i = 0; i < n - 1; i++) offer(i);
+
+    while (queue.length > 0) {
+      const key = pop(queue);
+      const left = key % RANK;
+      const rank = (key - left) / RANK;
+      const right = next[left]!;
+      // An entry is stale when either side has merged into something else since.
+      if (ids[left]! < 0 || right === n || merges.rankOf(ids[left]!, ids[right]!) !== rank) continue;
+      ids[left] = merges.merged(rank);
+      ids[right] = -1;
+      next[left] = next[right]!;
+      if (next[left]! < n) prev[next[left]!] = left;
+      offer(left);
+      if (prev[left]! >= 0) offer(prev[left]!);
+    }
+    for (let i = 0; i < n; i = next[i]!) this.#out.push(ids[i]!);
+  }
 }
 
 /** A binary heap with the smallest key first. */

@@ -5,12 +5,17 @@ import { TokenizerError } from "../errors.ts";
 /** Far above the longest run of taken slots that a half-full table has by chance; only a hostile file gets there. */
 const MAX_PROBES = 1024;
 
+/** Seams are kept as bits under a hash of their pair: 128 kB, of which the 100,000 pairs of a large vocabulary take a tenth. */
+const MOST_SEAM_BITS = 2 ** 20;
+
 /** Open addressing over typed arrays: 12 bytes a merge and 8 to 16 for its slots. The rank of a merge is its index. */
 export class MergeTable {
   readonly #left: Int32Array;
   readonly #right: Int32Array;
   readonly #merged: Int32Array;
   readonly #slots: Int32Array; // rank + 1, or 0 for a free slot
+  readonly #seams: Uint8Array;
+  #joinsAnything = false;
   #count = 0;
 
   constructor(capacity: number) {
@@ -20,6 +25,7 @@ export class MergeTable {
     let slots = 16;
     while (slots < capacity * 2) slots *= 2;
     this.#slots = new Int32Array(slots);
+    this.#seams = new Uint8Array(Math.min(MOST_SEAM_BITS, 4 * slots) / 8);
   }
 
   /** Adds the next merge. The same pair given again replaces its rank, as in Hugging Face's reader. */
@@ -34,6 +40,23 @@ export class MergeTable {
   /** Leaves the next rank unused. */
   skip(): void {
     this.#left[this.#count++] = -1;
+  }
+
+  /** Some merge joins a piece that ends with the character `before` to one that begins with `after`. */
+  addSeam(before: number, after: number): void {
+    const bit = hashOf(before, after) & (8 * this.#seams.length - 1);
+    this.#seams[bit >> 3]! |= 1 << (bit & 7);
+  }
+
+  /** Merges join what is no character, too: seams say nothing any more. */
+  joinAnything(): void {
+    this.#joinsAnything = true;
+  }
+
+  /** false: whatever is merged on either side, nothing ever joins these two neighbours in a text. Now and then true without need. */
+  mayJoin(before: number, after: number): boolean {
+    const bit = hashOf(before, after) & (8 * this.#seams.length - 1);
+    return this.#joinsAnything || (this.#seams[bit >> 3]! & (1 << (bit & 7))) !== 0;
   }
 
   /** The rank of the merge of two pieces, -1 if they don't merge. */

@@ -1,6 +1,7 @@
 /** Reads tokenizer.json and tokenizer_config.json, which may be anything, into tables that the encoder can trust. */
 
 import { TokenizerError } from "../errors.ts";
+import { byteIdsOf } from "./bpe.ts";
 import { MergeTable } from "./merge-table.ts";
 import { type PieceSpelling, parseDecoder } from "./piece-bytes.ts";
 import { type PreTokenizer, parsePreTokenizer } from "./pre-tokenize.ts";
@@ -54,7 +55,7 @@ export function parseTokenizerJson(tokenizerJson: unknown, tokenizerConfigJson: 
     ids,
     pieces,
     added,
-    merges: readMerges(model.merges, ids, unspellable),
+    merges: readMerges(model.merges, ids, unspellable, new Set(symbolIds(model, ids))),
     spelling: parseDecoder(file.decoder),
     preTokenizer: parsePreTokenizer(file.normalizer, file.pre_tokenizer),
     hasByteFallback: model.byte_fallback === true,
@@ -184,8 +185,20 @@ export function tokenText(token: unknown): string | undefined {
   return typeof content === "string" ? content : undefined;
 }
 
+/** Pieces that stand in a word without being spelled by its characters: bytes, and the unknown token. */
+function symbolIds(model: Json, ids: ReadonlyMap<string, number>): number[] {
+  const bytes = model.byte_fallback === true ? (byteIdsOf((piece) => ids.get(piece)) ?? []) : [];
+  const unknown = namedId(model.unk_token, "tokenizer.json: model.unk_token", ids);
+  return [...bytes, unknown].filter((id) => id !== undefined);
+}
+
 /** Merges that would make a control token out of text are left out. */
-function readMerges(merges: unknown, ids: ReadonlyMap<string, number>, unspellable: ReadonlySet<number>): MergeTable {
+function readMerges(
+  merges: unknown,
+  ids: ReadonlyMap<string, number>,
+  unspellable: ReadonlySet<number>,
+  symbols: ReadonlySet<number>,
+): MergeTable {
   if (!Array.isArray(merges)) throw new TokenizerError("tokenizer.json: model.merges must be a list");
   if (merges.length > MAX_MERGES) {
     throw new TokenizerError(
@@ -205,9 +218,20 @@ function readMerges(merges: unknown, ids: ReadonlyMap<string, number>, unspellab
     }
     if (unspellable.has(mergedId)) table.skip();
     else table.push(leftId, rightId, mergedId);
+    if (symbols.has(leftId) || symbols.has(rightId)) table.joinAnything();
+    const before = ids.get(lastCharacter(left));
+    const after = ids.get(firstCharacter(right));
+    // A character without a piece of its own never stands in a word.
+    if (before !== undefined && after !== undefined) table.addSeam(before, after);
   }
   return table;
 }
+
+const firstCharacter = (piece: string): string => String.fromCodePoint(piece.codePointAt(0)!);
+const lastCharacter = (piece: string): string => {
+  const pair = piece.codePointAt(piece.length - 2) ?? 0;
+  return pair > 0xffff ? String.fromCodePoint(pair) : piece.charAt(piece.length - 1);
+};
 
 /** `"a b"` in older files, `["a", "b"]` in newer ones. */
 function mergePair(merge: unknown, rank: number): [string, string] {
