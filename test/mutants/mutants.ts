@@ -12,6 +12,13 @@ export interface Mutant {
   readonly test: string;
 }
 
+/** The file's text with the mistake in it. Throws where the text has moved on, and nothing would be made. */
+export function mistaken(source: string, { file, from, times = 1, to }: Mutant): string {
+  const found = source.split(from).length - 1;
+  if (found !== times) throw new Error(`${file}: expected ${times} × ${JSON.stringify(from)}, found ${found}`);
+  return source.replaceAll(from, () => to);
+}
+
 const turns = "test/conversation/turns.test.ts";
 const failingCalls = "test/api/failing-calls.test.ts";
 const deletion = "test/conversation/deletion.test.ts";
@@ -318,7 +325,7 @@ export const mutants: readonly Mutant[] = [
   {
     mistake: "an empty conversation is not marked to go",
     file: "shared/conversation/branches.ts",
-    from: '      if (isEmpty) changeMeta(this.#sql, this.#seconds(), { keep: "nothing" });\n',
+    from: '      if (isEmpty) changeMeta(this.#sql, this.#host.now(), { keep: "nothing" });\n',
     to: "",
     caughtBy: "test/conversation/deletion.test.ts",
     test: "a deletion is answered though the tenant can't be told",

@@ -10,7 +10,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Mutant, mutants } from "./mutants.ts";
+import { type Mutant, mistaken, mutants } from "./mutants.ts";
 
 type Verdict = "passed" | "failed" | "timed out" | "did not run";
 
@@ -62,15 +62,10 @@ if (values.out !== undefined) {
 }
 process.exitCode = caught === chosen.length ? 0 : 1;
 
-function withMistake<Result>({ file, from, times = 1, to }: Mutant, use: () => Result): Result {
-  const path = join(copy, file);
+function withMistake<Result>(mutant: Mutant, use: () => Result): Result {
+  const path = join(copy, mutant.file);
   const source = readFileSync(path, "utf8");
-  const found = source.split(from).length - 1;
-  if (found !== times) throw new Error(`${file}: expected ${times} × ${JSON.stringify(from)}, found ${found}`);
-  writeFileSync(
-    path,
-    source.replaceAll(from, () => to),
-  );
+  writeFileSync(path, mistaken(source, mutant));
   try {
     return use();
   } finally {
