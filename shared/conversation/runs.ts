@@ -1,14 +1,15 @@
 /** The turns that this instance computes: started, taken over from an instance that vanished, cut into segments, stopped. */
 
-import { collectSoon, type Digest, deleteCheckpoint } from "./checkpoints.ts";
-import { changeMeta, readMeta } from "./meta.ts";
+import type { Digest } from "./checkpoints.ts";
+import { endAsFailed } from "./failed-run.ts";
+import { readMeta } from "./meta.ts";
 import { type Admission, BusyError, type LoadedModel, type ModelSource, turnNeeds } from "./model-source.ts";
 import { FIRST_EPOCH, findNode, idsUp, type Node, type StoredRequest } from "./nodes.ts";
-import { Bell, loggedText } from "./readers.ts";
-import { RefusedError, refusalOf } from "./refusal.ts";
+import { Bell } from "./readers.ts";
+import { RefusedError } from "./refusal.ts";
 import { type Epochs, LeaseLost, runChoices } from "./runner.ts";
 import type { Sql } from "./sql.ts";
-import { discardTrapped, isTrap } from "./traps.ts";
+import { discardTrapped } from "./traps.ts";
 
 /** How soon a wake-up looks after a turn that this instance runs: should the instance vanish, another goes on then. */
 const HEARTBEAT_MILLISECONDS = 30_000;
@@ -293,49 +294,7 @@ export class Runs {
   }
 
   async #fail(run: Run, error: unknown): Promise<void> {
-    this.#host.report("a response failed", error);
-    try {
-      // What readers saw is kept. Without the model that said it nobody can tell what it was.
-      const model = findNode(this.#host.sql, run.nodes[0])?.request?.model;
-      const loaded = model === undefined ? null : await this.#loadedOrNull(model);
-      this.#writeFailure(run, error, loaded);
-    } catch (storageError) {
-      // It stays in progress: the next call or wake-up takes it over.
-      this.#host.report("a failed response was not written", storageError);
-    }
-  }
-
-  async #loadedOrNull(model: string): Promise<LoadedModel | null> {
-    try {
-      return await this.#host.models.load(model);
-    } catch (error) {
-      this.#host.report("a failed response ends without its text", error);
-      return null;
-    }
-  }
-
-  /** What can't be computed ends as `failed`, so that nobody waits for it, with the text that readers saw. */
-  #writeFailure(run: Run, error: unknown, loaded: LoadedModel | null): void {
-    const { sql } = this.#host;
-    const code = isTrap(error) ? "kernel_trap" : "server_error";
-    const message = refusalOf(error)?.message ?? "the response could not be computed: ask again";
-    const now = Math.floor(this.#host.now() / 1000);
-    sql.transaction(() => {
-      for (const id of run.nodes) {
-        const node = findNode(sql, id);
-        if (node?.status !== "in_progress") continue;
-        deleteCheckpoint(sql, id); // of a segment: nobody continues what failed
-        collectSoon(sql);
-        sql.exec(
-          "UPDATE node SET status = 'failed', completed_at = ?, error = ?, output = ?, kept = 0 WHERE id = ?",
-          now,
-          JSON.stringify({ code, message }),
-          loaded && loggedText(sql, loaded, node),
-          id,
-        );
-      }
-      changeMeta(sql, this.#host.now(), { ended: run.nodes });
-    });
+    await endAsFailed(this.#host, run.nodes, error);
     for (const node of run.nodes) this.bell.ring(node);
   }
 
