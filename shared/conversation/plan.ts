@@ -29,7 +29,7 @@ export interface TurnPlan {
 const MAX_PROMPT_TOKENS = 2 ** 20;
 
 /**
- * UTF-8 that one turn encodes. Encoding takes up to 75 bytes of heap for each, most of it garbage; with 4 MB an isolate was
+ * UTF-8 that one turn encodes. Encoding takes up to 40 bytes of heap for each, most of it garbage; with 4 MB an isolate was
  * out of memory. A request's own text has at most 1.2 MB (row-size.ts).
  */
 export const MAX_ENCODED_BYTES = 1_500_000;

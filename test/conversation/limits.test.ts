@@ -10,10 +10,10 @@ limitsSuite(nodeShell);
 
 // A megabyte of the letter that the names of control tokens begin with was out of memory where one of any other letter was not.
 test.each([
-  ["<", 60],
-  ["word ", 60],
-  ["é", 60],
-  ["1 ", 90], // a word for every byte
+  ["<", 40],
+  ["word ", 48],
+  ["é", 40],
+  ["1 ", 80], // a word for every byte
 ])("the most text that one turn reads, all of it %j, is encoded in a heap of %i MB", (letters, heapMb) => {
   const script = fileURLToPath(new URL("./encode-most.ts", import.meta.url));
   const options = [`--max-old-space-size=${heapMb}`, "--no-warnings", script, letters];
