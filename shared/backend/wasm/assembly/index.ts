@@ -1,7 +1,6 @@
 /** What the kernel modules export. One source, two modules: with relaxed SIMD and without. */
 
 import { BYTES, SIGNS, WORDS } from "./activations";
-import { rg8ReadsSigns } from "./rg8";
 
 export { quantise, quantiseBlocks } from "./activations";
 export { add } from "./add";
@@ -28,5 +27,5 @@ export function rg4Form(): i32 {
 
 /** As `rg4Form`, for the matvecs of rg8; its GEMM reads words. */
 export function rg8MatvecForm(): i32 {
-  return rg8ReadsSigns() ? SIGNS : WORDS;
+  return ASC_FEATURE_RELAXED_SIMD ? SIGNS : WORDS;
 }

@@ -11,9 +11,10 @@
  *
  * An activation's four numbers are splat, so that an i32 lane is a row. A group is exact in i32: 256 · 127 · 127 · 127 < 2³⁰.
  * - Baseline, and every GEMM: two shifts give the even and the odd bytes as i16, for `dot_i16x8_s` with (k0 k2) and (k1 k3).
- * - Relaxed matvec: the relaxed dot multiplies bytes, if one side has 7 bits without a sign. Positive and negative activations apart
- *   have that: Σ w · q = Σ w · max(q, 0) − Σ w · max(−q, 0). Two dots and no shifts, one instruction each where the host has VNNI
- *   or its like. Where it takes three, the words are faster; a dot of three saturates in between, which tells.
+ * - Relaxed matvec: the relaxed dots multiply bytes, if one side has 7 bits without a sign. Positive and negative activations apart
+ *   have that: Σ w · q = Σ w · max(q, 0) − Σ w · max(−q, 0). No shifts; where the host adds four products to an i32 in one
+ *   instruction (VNNI or its like), nothing but dots. Elsewhere pairs of products become i16, at most 2 · 127 · 127 either way and
+ *   so in their difference, and `dot_i16x8_s` with the block's scales takes them on. A dot that adds pairs first saturates, which tells.
  */
 
 import { GROUP } from "./activations";
@@ -23,36 +24,38 @@ const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 const BLOCK_BYTES: usize = 528;
 const PANEL_BLOCK_BYTES: usize = 512;
 
-/** Whether `rg8Matvec` reads activations by their signs, not as words. Measured once, when the module is instantiated. */
-const SIGNS: bool = RELAXED && dotIsOneInstruction();
+// How a matvec multiplies.
+const DOTS = 0;
+const PAIRS = 1;
+const WORDS = 2;
 
-export function rg8ReadsSigns(): bool {
-  return SIGNS;
-}
+/** Whether the host has dots. Measured once, when the module is instantiated. */
+const HAS_DOTS: bool = RELAXED && dotIsOneInstruction();
 
 /** 4 · 127 · 255 where bytes are multiplied and added in one go (signed, on ARM: −508); 2 · 32767 where pairs are added in i16 first. */
 function dotIsOneInstruction(): bool {
-  const sum = dot7(i32x4.splat(0), i8x16.splat(127), i8x16.splat(-1));
+  const sum = dotQuads(i32x4.splat(0), i8x16.splat(127), i8x16.splat(-1));
   return i32x4.extract_lane(sum, 0) != 65534;
 }
 
 /** y (N₁₆) f32 = W (N K) · x (K) + bias. y has room for N rounded up to 16. In two halves, as in rg4.ts. */
 export function rg8Matvec(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  if (RELAXED && SIGNS) matvecOfSigns(upper, lower, bias, q, scales, y, N, K);
-  else matvecOfWords(upper, lower, bias, q, scales, y, N, K);
+  if (!RELAXED) matvec(WORDS, upper, lower, bias, q, scales, y, N, K);
+  else if (HAS_DOTS) matvecOfDots(upper, lower, bias, q, scales, y, N, K);
+  else matvecOfPairs(upper, lower, bias, q, scales, y, N, K);
 }
 
-function matvecOfSigns(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  matvec(true, upper, lower, bias, q, scales, y, N, K);
+function matvecOfDots(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  matvec(DOTS, upper, lower, bias, q, scales, y, N, K);
 }
 
-function matvecOfWords(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  matvec(false, upper, lower, bias, q, scales, y, N, K);
+function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  matvec(PAIRS, upper, lower, bias, q, scales, y, N, K);
 }
 
 // @ts-ignore: decorator
 @inline function matvec(
-  signs: bool, upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32,
+  way: i32, upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32,
 ): void {
   const tiles = (N + 15) >> 4;
   const upperTiles = (tiles + 1) >> 1;
@@ -69,10 +72,10 @@ function matvecOfWords(upper: usize, lower: usize, bias: usize, q: usize, scales
       const size = min(GROUP, K - k);
       const blocks = <usize>(size + 31) >> 5;
       const scale = v128.load32_splat(s + (blocks << 2)); // past the blocks' seeds, which only rg4 needs
-      addTileGroup(signs, upper, x, scale, to, size);
+      addTileGroup(way, upper, x, scale, to, size);
       upper += blocks * BLOCK_BYTES;
       if (hasLower) {
-        addTileGroup(signs, lower, x, scale, to + apart, size);
+        addTileGroup(way, lower, x, scale, to + apart, size);
         lower += blocks * BLOCK_BYTES;
       }
       x += blocks << 6;
@@ -86,7 +89,13 @@ function matvecOfWords(upper: usize, lower: usize, bias: usize, q: usize, scales
 
 /** sums[16] f32 += scale · 16 rows · x over `size` k of one activation group. */
 // @ts-ignore: decorator
-@inline function addTileGroup(signs: bool, w: usize, x: usize, scale: v128, sums: usize, size: i32): void {
+@inline function addTileGroup(way: i32, w: usize, x: usize, scale: v128, sums: usize, size: i32): void {
+  if (way == PAIRS) addPairs(w, x, scale, sums, size);
+  else addQuads(way, w, x, scale, sums, size);
+}
+
+// @ts-ignore: decorator
+@inline function addQuads(way: i32, w: usize, x: usize, scale: v128, sums: usize, size: i32): void {
   let i0 = i32x4.splat(0), i1 = i0, i2 = i0, i3 = i0;
   for (let b = 0; b < size; b += 32) {
     let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
@@ -97,15 +106,15 @@ function matvecOfWords(upper: usize, lower: usize, bias: usize, q: usize, scales
       const w1 = v128.load(w, 16);
       const w2 = v128.load(w, 32);
       const w3 = v128.load(w, 48);
-      if (signs) {
-        a0 = dot7(a0, w0, xa);
-        a1 = dot7(a1, w1, xa);
-        a2 = dot7(a2, w2, xa);
-        a3 = dot7(a3, w3, xa);
-        b0 = dot7(b0, w0, xb);
-        b1 = dot7(b1, w1, xb);
-        b2 = dot7(b2, w2, xb);
-        b3 = dot7(b3, w3, xb);
+      if (way == DOTS) {
+        a0 = dotQuads(a0, w0, xa);
+        a1 = dotQuads(a1, w1, xa);
+        a2 = dotQuads(a2, w2, xa);
+        a3 = dotQuads(a3, w3, xa);
+        b0 = dotQuads(b0, w0, xb);
+        b1 = dotQuads(b1, w1, xb);
+        b2 = dotQuads(b2, w2, xb);
+        b3 = dotQuads(b3, w3, xb);
       } else {
         a0 = dot16(dot16(a0, evenBytes(w0), xa), oddBytes(w0), xb);
         a1 = dot16(dot16(a1, evenBytes(w1), xa), oddBytes(w1), xb);
@@ -114,7 +123,7 @@ function matvecOfWords(upper: usize, lower: usize, bias: usize, q: usize, scales
       }
       x += 8;
     }
-    if (signs) {
+    if (way == DOTS) {
       a0 = i32x4.sub(a0, b0);
       a1 = i32x4.sub(a1, b1);
       a2 = i32x4.sub(a2, b2);
@@ -127,6 +136,32 @@ function matvecOfWords(upper: usize, lower: usize, bias: usize, q: usize, scales
     i1 = i32x4.add(i1, i32x4.mul(a1, i32x4.extend_high_i16x8_s(scales07)));
     i2 = i32x4.add(i2, i32x4.mul(a2, i32x4.extend_low_i16x8_s(scales8F)));
     i3 = i32x4.add(i3, i32x4.mul(a3, i32x4.extend_high_i16x8_s(scales8F)));
+    w += 16;
+  }
+  addScaled(sums, i0, i1, scale);
+  addScaled(sums + 32, i2, i3, scale);
+}
+
+// @ts-ignore: decorator
+@inline function addPairs(w: usize, x: usize, scale: v128, sums: usize, size: i32): void {
+  let i0 = i32x4.splat(0), i1 = i0, i2 = i0, i3 = i0;
+  for (let b = 0; b < size; b += 32) {
+    const scales8 = v128.load(w, 512);
+    const scales07 = i16x8.extend_low_i8x16_s(scales8);
+    const scales8F = i16x8.extend_high_i8x16_s(scales8);
+    const s0 = i16x8.shuffle(scales07, scales07, 0, 8, 1, 9, 2, 10, 3, 11); // each twice
+    const s1 = i16x8.shuffle(scales07, scales07, 4, 12, 5, 13, 6, 14, 7, 15);
+    const s2 = i16x8.shuffle(scales8F, scales8F, 0, 8, 1, 9, 2, 10, 3, 11);
+    const s3 = i16x8.shuffle(scales8F, scales8F, 4, 12, 5, 13, 6, 14, 7, 15);
+    for (let end = w + 512; w < end; w += 64) {
+      const positive = v128.load32_splat(x);
+      const negative = v128.load32_splat(x, 4);
+      i0 = dot16(i0, pairs(v128.load(w), positive, negative), s0);
+      i1 = dot16(i1, pairs(v128.load(w, 16), positive, negative), s1);
+      i2 = dot16(i2, pairs(v128.load(w, 32), positive, negative), s2);
+      i3 = dot16(i3, pairs(v128.load(w, 48), positive, negative), s3);
+      x += 8;
+    }
     w += 16;
   }
   addScaled(sums, i0, i1, scale);
@@ -164,8 +199,16 @@ export function rg8BlockMatvec(
 
 /** The activation must be the second operand, 0 … 127: hosts disagree about its top bit, and about nothing else. */
 // @ts-ignore: decorator
-@inline function dot7(sum: v128, w: v128, x: v128): v128 {
+@inline function dotQuads(sum: v128, w: v128, x: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
+  return unreachable();
+}
+
+/** w · q of two neighbours, as i16. */
+// @ts-ignore: decorator
+@inline function pairs(w: v128, positive: v128, negative: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD)
+    return i16x8.sub(i16x8.relaxed_dot_i8x16_i7x16_s(w, positive), i16x8.relaxed_dot_i8x16_i7x16_s(w, negative));
   return unreachable();
 }
 
