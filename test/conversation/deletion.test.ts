@@ -86,6 +86,27 @@ test("a deletion is answered though the tenant can't be told, and told when the 
     expect(object.forgotten).toBe(true);
   }));
 
+test("an empty conversation goes, though its object vanished right behind the commit of the deletion", async () => {
+  const deletedWith = async (points: FaultPoints) => {
+    let commit = -1;
+    await withObject(sourceOf(loaded), async (object) => {
+      const core = object.openWith(points);
+      const { branch } = unwrap(await core.createBranch({ node: null, items: [user("marimba")], metadata: {} }));
+      object.wakeTimes.length = 0;
+      const before = points.passed.length;
+      await core.deleteBranch(branch).catch(() => undefined);
+      commit = points.passed.findIndex((what, at) => at >= before && what.startsWith("behind the commit of "));
+      object.clock = Math.min(...object.wakeTimes);
+      await object.open().wake();
+      expect(object.forgotten).toBe(true);
+    });
+    return commit + 1;
+  };
+  const vanishing = new FaultPoints({ at: await deletedWith(new FaultPoints(null)), kind: "for ever" });
+  await deletedWith(vanishing);
+  expect(vanishing.hasFired).toBe(true);
+});
+
 // The turn went on with the system text of the moment when it came, erased meanwhile, and wrote it down again.
 test("a turn does not bring back what was deleted while its model loaded", () => {
   const models = sourceOf(loaded);

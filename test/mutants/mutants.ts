@@ -328,7 +328,7 @@ export const mutants: readonly Mutant[] = [
     from: '      if (isEmpty) changeMeta(this.#sql, this.#host.now(), { keep: "nothing" });\n',
     to: "",
     caughtBy: "test/conversation/deletion.test.ts",
-    test: "a deletion is answered though the tenant can't be told",
+    test: "though its object vanished right behind the commit of the deletion",
   },
   {
     mistake: "deleted branches stay in the catalogue's row for ever",
