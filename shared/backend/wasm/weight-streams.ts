@@ -5,7 +5,7 @@
  *    second    embedding, lower half · linear_y, lower half · …
  *
  * Of a quantised matrix the upper half of its tiles lies in the first stream and the rest in the second, each half with its row
- * scales behind it. A prefetcher takes most of a microsecond to find a stream, as long as a core needs for 30 kB: in this order
+ * scales behind it. A prefetcher takes most of a microsecond to find a stream, as long as a core needs for 20 kB: in this order
  * each stream goes on with the next matrix.
  */
 
