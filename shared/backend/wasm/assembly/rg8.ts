@@ -14,7 +14,7 @@
  * - Relaxed matvec: the relaxed dots multiply bytes, if one side has 7 bits without a sign. Positive and negative activations apart
  *   have that: Σ w · q = Σ w · max(q, 0) − Σ w · max(−q, 0). No shifts; where the host adds four products to an i32 in one
  *   instruction (VNNI or its like), nothing but dots. Elsewhere pairs of products become i16, at most 2 · 127 · 127 either way and
- *   so in their difference, and `dot_i16x8_s` with the block's scales takes them on. A dot that adds pairs first saturates, which tells.
+ *   so in their difference, and `dot_i16x8_s` with ones adds them up. A dot that adds pairs first saturates, which tells.
  */
 
 import { GROUP } from "./activations";
@@ -28,6 +28,9 @@ const PANEL_BLOCK_BYTES: usize = 512;
 const DOTS = 0;
 const PAIRS = 1;
 const WORDS = 2;
+
+// Loaded, so that it stays in a register (rg4.ts).
+const ONES = memory.data<i16>([1, 1, 1, 1, 1, 1, 1, 1], 16);
 
 /** Whether the host has dots. Measured once, when the module is instantiated. */
 const HAS_DOTS: bool = RELAXED && dotIsOneInstruction();
@@ -90,12 +93,7 @@ function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales
 /** sums[16] f32 += scale · 16 rows · x over `size` k of one activation group. */
 // @ts-ignore: decorator
 @inline function addTileGroup(way: i32, w: usize, x: usize, scale: v128, sums: usize, size: i32): void {
-  if (way == PAIRS) addPairs(w, x, scale, sums, size);
-  else addQuads(way, w, x, scale, sums, size);
-}
-
-// @ts-ignore: decorator
-@inline function addQuads(way: i32, w: usize, x: usize, scale: v128, sums: usize, size: i32): void {
+  const ones = v128.load(ONES);
   let i0 = i32x4.splat(0), i1 = i0, i2 = i0, i3 = i0;
   for (let b = 0; b < size; b += 32) {
     let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
@@ -115,6 +113,11 @@ function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales
         b1 = dotQuads(b1, w1, xb);
         b2 = dotQuads(b2, w2, xb);
         b3 = dotQuads(b3, w3, xb);
+      } else if (way == PAIRS) {
+        a0 = dot16(a0, pairs(w0, xa, xb), ones);
+        a1 = dot16(a1, pairs(w1, xa, xb), ones);
+        a2 = dot16(a2, pairs(w2, xa, xb), ones);
+        a3 = dot16(a3, pairs(w3, xa, xb), ones);
       } else {
         a0 = dot16(dot16(a0, evenBytes(w0), xa), oddBytes(w0), xb);
         a1 = dot16(dot16(a1, evenBytes(w1), xa), oddBytes(w1), xb);
@@ -129,6 +132,7 @@ function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales
       a2 = i32x4.sub(a2, b2);
       a3 = i32x4.sub(a3, b3);
     }
+    // Behind the weights, where they lie: read before them, they would break the stream.
     const scales8 = v128.load(w);
     const scales07 = i16x8.extend_low_i8x16_s(scales8);
     const scales8F = i16x8.extend_high_i8x16_s(scales8);
@@ -136,32 +140,6 @@ function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales
     i1 = i32x4.add(i1, i32x4.mul(a1, i32x4.extend_high_i16x8_s(scales07)));
     i2 = i32x4.add(i2, i32x4.mul(a2, i32x4.extend_low_i16x8_s(scales8F)));
     i3 = i32x4.add(i3, i32x4.mul(a3, i32x4.extend_high_i16x8_s(scales8F)));
-    w += 16;
-  }
-  addScaled(sums, i0, i1, scale);
-  addScaled(sums + 32, i2, i3, scale);
-}
-
-// @ts-ignore: decorator
-@inline function addPairs(w: usize, x: usize, scale: v128, sums: usize, size: i32): void {
-  let i0 = i32x4.splat(0), i1 = i0, i2 = i0, i3 = i0;
-  for (let b = 0; b < size; b += 32) {
-    const scales8 = v128.load(w, 512);
-    const scales07 = i16x8.extend_low_i8x16_s(scales8);
-    const scales8F = i16x8.extend_high_i8x16_s(scales8);
-    const s0 = i16x8.shuffle(scales07, scales07, 0, 8, 1, 9, 2, 10, 3, 11); // each twice
-    const s1 = i16x8.shuffle(scales07, scales07, 4, 12, 5, 13, 6, 14, 7, 15);
-    const s2 = i16x8.shuffle(scales8F, scales8F, 0, 8, 1, 9, 2, 10, 3, 11);
-    const s3 = i16x8.shuffle(scales8F, scales8F, 4, 12, 5, 13, 6, 14, 7, 15);
-    for (let end = w + 512; w < end; w += 64) {
-      const positive = v128.load32_splat(x);
-      const negative = v128.load32_splat(x, 4);
-      i0 = dot16(i0, pairs(v128.load(w), positive, negative), s0);
-      i1 = dot16(i1, pairs(v128.load(w, 16), positive, negative), s1);
-      i2 = dot16(i2, pairs(v128.load(w, 32), positive, negative), s2);
-      i3 = dot16(i3, pairs(v128.load(w, 48), positive, negative), s3);
-      x += 8;
-    }
     w += 16;
   }
   addScaled(sums, i0, i1, scale);
