@@ -2,7 +2,7 @@
 
 import { arenaBytes } from "../shared/backend/wasm/arena-bytes.ts";
 import { FIRST_FREE_BYTE } from "../shared/backend/wasm/kernels.ts";
-import { streamsOf } from "../shared/backend/wasm/weight-streams.ts";
+import { streamsOf, totalBytes } from "../shared/backend/wasm/weight-streams.ts";
 import { bundledWeights, type Manifest } from "../shared/checkpoint/bundle-manifest.ts";
 import type { Needs } from "../shared/conversation/model-source.ts";
 import type { Model } from "../shared/engine.ts";
@@ -40,9 +40,9 @@ const COMPUTATION_HEAP_BYTES = 500_000;
 /** The wasm memory that a model will lay out: constants, weights, states, activations, and roundings to 64 bytes and pages. */
 export function memoryBytes(manifest: Manifest): number {
   const { config, ring } = manifest;
-  const { first, second } = streamsOf(bundledWeights(manifest));
+  const weights = totalBytes(streamsOf(bundledWeights(manifest)));
   const states = STATE_SLOTS * (stateLayout(config, ring).bytes + 64);
-  const bytes = FIRST_FREE_BYTE + first + second + states + arenaBytes(config, MAX_TOKENS, MAX_TOKENS) + 128;
+  const bytes = FIRST_FREE_BYTE + weights + states + arenaBytes(config, MAX_TOKENS, MAX_TOKENS) + 128;
   return Math.ceil(bytes / 65_536) * 65_536;
 }
 

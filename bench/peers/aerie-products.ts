@@ -1,7 +1,8 @@
 /** Our kernels: the activations quantised, then matvec or GEMM, with the next weights of a ring at every call. */
 
-import { TILE_ROWS, tilesBytes } from "../../shared/backend/packed.ts";
+import { TILE_ROWS } from "../../shared/backend/packed.ts";
 import { FIRST_FREE_BYTE, instantiate, type Kernels } from "../../shared/backend/wasm/kernels.ts";
+import { bytesInStreams, matricesOf, totalBytes } from "../../shared/backend/wasm/weight-streams.ts";
 import { matrixMacs, type Product, type ProductShape, RING_BYTES } from "./product.ts";
 import { fillWith, randomStretch } from "./random-bytes.ts";
 
@@ -41,10 +42,11 @@ export function aerieProduct(
   const S = M === 1 ? 1 : 4; // tokens that the activations interleave
   const tokens = Math.ceil(M / S) * S;
   const scratchOf = isRg8 ? kernels.rg8ScratchBytes : kernels.rg4ScratchBytes;
-  // Half of a matrix in each half of the ring, with the row scales behind the tiles, as weight-streams.ts places them.
-  const halfRows = rows / 2;
-  const tiles = tilesBytes(dtype, halfRows, columns);
-  const halfBytes = tiles + 4 * halfRows;
+  // The next matrix in the two halves of the ring, as the backend places one in its two streams.
+  const weight = { role: "matrix", shape: [rows, columns], dtype } as const;
+  const bytes = bytesInStreams(weight);
+  const [{ parts }] = matricesOf(weight, { first: FIRST_FREE_BYTE, second: FIRST_FREE_BYTE + RING_HALF });
+  const [upper, lower] = parts;
 
   let top = RING_END;
   const allocate = (bytes: number): number => {
@@ -65,21 +67,20 @@ export function aerieProduct(
   const matvec = isRg8 ? kernels.rg8Matvec : kernels.rg4Matvec;
   const gemm = isRg8 ? kernels.rg8Gemm : kernels.rg4Gemm;
   const { quantise } = kernels;
-  let upper = FIRST_FREE_BYTE;
+  let ahead = 0;
   return {
     name,
     macs: matrixMacs(shape),
-    weightBytes: 2 * halfBytes,
+    weightBytes: totalBytes(bytes),
     run(times) {
       for (let i = 0; i < times; i++) {
-        const lower = upper + RING_HALF;
         quantise(x, 4 * columns, q, scales, M, columns, S, form, 0);
-        if (M === 1) matvec(upper, lower, 0, q, scales, y, rows, columns);
+        if (M === 1) matvec(upper.at + ahead, lower.at + ahead, 0, q, scales, y, rows, columns);
         else
-          for (const [part, half] of [upper, lower].entries())
-            gemm(half, half + tiles, 0, q, scales, y + part * 4 * halfRows, 4 * rows, halfRows, columns, M, scratch);
-        upper += halfBytes;
-        if (upper + halfBytes > FIRST_FREE_BYTE + RING_HALF) upper = FIRST_FREE_BYTE;
+          for (const { at, rowScales, firstRow, rows: own } of parts)
+            gemm(at + ahead, rowScales + ahead, 0, q, scales, y + 4 * firstRow, 4 * rows, own, columns, M, scratch);
+        ahead += bytes.first;
+        if (ahead + bytes.first > RING_HALF) ahead = 0;
       }
     },
   };

@@ -65,6 +65,8 @@ export function byteIdsOf(idOf: (piece: string) => number | undefined): (number 
 // A queue's key is rank · 2³¹ + position: the earliest merge first, then the leftmost. Ranks stay below 2²², so keys are exact.
 const RANK = 2 ** 31;
 
+const NONE = new Int32Array(0);
+
 /**
  * The ids of a word, merged as soon as one comes that nothing ever joins to the one before: a text that its vocabulary does not cut into
  * words (Gemma's) is still many short runs.
@@ -74,8 +76,8 @@ class Run {
   readonly #out: number[];
   readonly #ids: number[] = [];
   #length = 0;
-  #prev = new Int32Array(32);
-  #next = new Int32Array(32);
+  #prev = NONE;
+  #next = NONE;
 
   constructor(merges: MergeTable, out: number[]) {
     this.#merges = merges;
@@ -94,8 +96,9 @@ class Run {
     if (n === 1) this.#out.push(this.#ids[0]!);
     if (n < 2) return;
     if (n > this.#next.length) {
-      this.#prev = new Int32Array(2 * n);
-      this.#next = new Int32Array(2 * n);
+      const room = Math.max(32, 2 * n);
+      this.#prev = new Int32Array(room);
+      this.#next = new Int32Array(room);
     }
     const [merges, ids, prev, next] = [this.#merges, this.#ids, this.#prev, this.#next];
     const queue: number[] = [];

@@ -5,7 +5,7 @@ import { TokenizerError } from "../errors.ts";
 /** Far above the longest run of taken slots that a half-full table has by chance; only a hostile file gets there. */
 const MAX_PROBES = 1024;
 
-/** Seams are kept as bits under a hash of their pair: 128 kB, of which the 100,000 pairs of a large vocabulary take a tenth. */
+/** Seams are kept as bits under a hash of their pair: 128 kB, of which the 28,000 pairs of Gemma's vocabulary take a fortieth. */
 const MOST_SEAM_BITS = 2 ** 20;
 
 /** Open addressing over typed arrays: 12 bytes a merge and 8 to 16 for its slots. The rank of a merge is its index. */

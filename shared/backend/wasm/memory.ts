@@ -10,7 +10,7 @@
 
 import { AerieError } from "../../errors.ts";
 import { FIRST_FREE_BYTE } from "./kernels.ts";
-import type { Streams } from "./weight-streams.ts";
+import { type Streams, totalBytes } from "./weight-streams.ts";
 
 const PAGE_BYTES = 65_536;
 
@@ -33,11 +33,10 @@ export class BudgetError extends AerieError {
   readonly budgetBytes: number;
 
   constructor(sizes: MemorySizes, neededBytes: number, budgetBytes: number) {
-    const { stateBytes, stateSlots, arenaBytes } = sizes;
-    const weightBytes = sizes.weightStreams.first + sizes.weightStreams.second;
+    const { weightStreams, stateBytes, stateSlots, arenaBytes } = sizes;
     super(
       "memory.budget",
-      `the model needs ${neededBytes} bytes (weights ${weightBytes}, ${stateSlots} states of ${stateBytes}, activations ${arenaBytes}), ` +
+      `the model needs ${neededBytes} bytes (weights ${totalBytes(weightStreams)}, ${stateSlots} states of ${stateBytes}, activations ${arenaBytes}), ` +
         `this host has ${budgetBytes}: pack the weights smaller (rg4) or run it where there is more memory`,
     );
     this.neededBytes = neededBytes;
@@ -88,7 +87,7 @@ export class KernelMemory {
 
   /** Bytes of all weights. */
   get weightBytes(): number {
-    return this.sizes.weightStreams.first + this.sizes.weightStreams.second;
+    return totalBytes(this.sizes.weightStreams);
   }
 
   /** Room for the next weight in both streams; weights are never freed. */

@@ -27,6 +27,8 @@ export interface Streams {
   readonly second: number;
 }
 
+export const totalBytes = ({ first, second }: Streams): number => first + second;
+
 /** Bytes that weights take in the streams, each weight aligned. */
 export function streamsOf(weights: readonly PackedWeight[]): Streams {
   let [first, second] = [0, 0];

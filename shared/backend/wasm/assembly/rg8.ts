@@ -25,9 +25,9 @@ const BLOCK_BYTES: usize = 528;
 const PANEL_BLOCK_BYTES: usize = 512;
 
 // How a matvec multiplies.
-const DOTS = 0;
-const PAIRS = 1;
-const WORDS = 2;
+const BY_QUADS = 0;
+const BY_PAIRS = 1;
+const BY_WORDS = 2;
 
 // Loaded, so that it stays in a register (rg4.ts).
 const ONES = memory.data<i16>([1, 1, 1, 1, 1, 1, 1, 1], 16);
@@ -43,17 +43,17 @@ function dotIsOneInstruction(): bool {
 
 /** y (N₁₆) f32 = W (N K) · x (K) + bias. y has room for N rounded up to 16. In two halves, as in rg4.ts. */
 export function rg8Matvec(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  if (!RELAXED) matvec(WORDS, upper, lower, bias, q, scales, y, N, K);
-  else if (HAS_DOTS) matvecOfDots(upper, lower, bias, q, scales, y, N, K);
-  else matvecOfPairs(upper, lower, bias, q, scales, y, N, K);
+  if (!RELAXED) matvec(BY_WORDS, upper, lower, bias, q, scales, y, N, K);
+  else if (HAS_DOTS) matvecByQuads(upper, lower, bias, q, scales, y, N, K);
+  else matvecByPairs(upper, lower, bias, q, scales, y, N, K);
 }
 
-function matvecOfDots(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  matvec(DOTS, upper, lower, bias, q, scales, y, N, K);
+function matvecByQuads(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  matvec(BY_QUADS, upper, lower, bias, q, scales, y, N, K);
 }
 
-function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
-  matvec(PAIRS, upper, lower, bias, q, scales, y, N, K);
+function matvecByPairs(upper: usize, lower: usize, bias: usize, q: usize, scales: usize, y: usize, N: i32, K: i32): void {
+  matvec(BY_PAIRS, upper, lower, bias, q, scales, y, N, K);
 }
 
 // @ts-ignore: decorator
@@ -104,7 +104,7 @@ function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales
       const w1 = v128.load(w, 16);
       const w2 = v128.load(w, 32);
       const w3 = v128.load(w, 48);
-      if (way == DOTS) {
+      if (way == BY_QUADS) {
         a0 = dotQuads(a0, w0, xa);
         a1 = dotQuads(a1, w1, xa);
         a2 = dotQuads(a2, w2, xa);
@@ -113,7 +113,7 @@ function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales
         b1 = dotQuads(b1, w1, xb);
         b2 = dotQuads(b2, w2, xb);
         b3 = dotQuads(b3, w3, xb);
-      } else if (way == PAIRS) {
+      } else if (way == BY_PAIRS) {
         a0 = dot16(a0, pairs(w0, xa, xb), ones);
         a1 = dot16(a1, pairs(w1, xa, xb), ones);
         a2 = dot16(a2, pairs(w2, xa, xb), ones);
@@ -126,7 +126,7 @@ function matvecOfPairs(upper: usize, lower: usize, bias: usize, q: usize, scales
       }
       x += 8;
     }
-    if (way == DOTS) {
+    if (way == BY_QUADS) {
       a0 = i32x4.sub(a0, b0);
       a1 = i32x4.sub(a1, b1);
       a2 = i32x4.sub(a2, b2);
