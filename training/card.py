@@ -81,7 +81,8 @@ a wrong answer. It cannot calculate, write programs or translate, and it underst
 like those above. It remembers eight kinds of fact: the user's name,
 age and town, the name of a cat or a dog, a favorite color and food, a lucky number, and where a key is. It knows by their
 sound which names are people's and which are pets', and of names that are not made of its parts it may keep only a piece. It
-does not remember what other people are called: with names that sound alike it mixes up whose they are. It is a toy to test an engine with, not a source of advice.
+does not remember what other people are called: with names that sound alike it mixes up whose they are. At temperature 1 words now and
+then run together, or a name loses its beginning (the scan above also prints the words that occur once: “wasround”, “namedlen”). It is a toy to test an engine with, not a source of advice.
 
 ## Licence
 
